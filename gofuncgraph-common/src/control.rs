@@ -1,0 +1,131 @@
+use core::mem::{offset_of, size_of};
+
+/// What is fixed when the programs are loaded: facts of the target's Go version.
+/// A read-only global, so that the verifier sees constants.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceConfig {
+    /// Offset of `goid` in `runtime.g`.
+    pub goid_offset_bytes: u32,
+    /// Offset of `curg` in `runtime.m`.
+    pub curg_offset_bytes: u32,
+    /// Bytes of unread ring data beyond which the reader is woken.
+    pub wakeup_threshold_bytes: u64,
+}
+
+/// Changes while tracing; entry 0 of the `CONTROL` map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// 0: every program returns at once.
+    pub enabled: u32,
+    /// 1: the next record past the wakeup threshold wakes the reader and sets this to 0.
+    pub wakeup_armed: u32,
+}
+
+/// Bits of [`SiteState::flags`].
+pub mod site_flags {
+    /// The function can start a tree.
+    pub const TARGET: u32 = 1 << 0;
+    /// The site sends nothing for now.
+    pub const MUTED: u32 = 1 << 1;
+    /// The `call runtime.gogo` in `runtime.recovery`.
+    pub const RECOVERY: u32 = 1 << 2;
+    /// The entry of `runtime.goexit1`.
+    pub const GOROUTINE_EXIT: u32 = 1 << 3;
+}
+
+/// What a site is at the moment; indexed by the cookie. May change while tracing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SiteState {
+    /// [`site_flags`].
+    pub flags: u32,
+    /// How the function's returns are seen; 0: by probes on its RETs.
+    pub tier: u32,
+}
+
+/// Names a goroutine of a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GoroutineKey {
+    /// Thread group id as the initial pid namespace has it.
+    pub tgid: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// Go's goroutine id.
+    pub goid: u64,
+}
+
+/// Bits of [`GoroutineState::flags`].
+pub mod goroutine_flags {
+    /// A record of this goroutine was lost since its state was made.
+    pub const LOST_RECORDS: u32 = 1 << 0;
+    /// The goroutine has ended; the state stands only until user space has read its sequence.
+    pub const ENDED: u32 = 1 << 1;
+}
+
+/// The gate of a goroutine: present while it has an active root, or owes user space the
+/// news of lost records.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GoroutineState {
+    /// Depth of the active root's frame; 0: no tree is active.
+    pub root_depth_bytes: u64,
+    /// Sequence number of the goroutine's next record.
+    pub next_sequence: u64,
+    /// [`ProcessState::generation`] at the time the root became active.
+    pub generation: u32,
+    /// [`goroutine_flags`].
+    pub flags: u32,
+    /// Number of the current tree, wrapping at 2^16.
+    pub tree: u32,
+    /// Always 0.
+    pub padding: u32,
+}
+
+/// A process that had a tree.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessState {
+    /// Counts the program images of the process, because goids restart at exec.
+    pub generation: u32,
+    /// Always 0.
+    pub padding: u32,
+}
+
+const _: () = {
+    assert!(size_of::<TraceConfig>() == 16);
+    assert!(offset_of!(TraceConfig, curg_offset_bytes) == 4);
+    assert!(offset_of!(TraceConfig, wakeup_threshold_bytes) == 8);
+    assert!(size_of::<Control>() == 8);
+    assert!(offset_of!(Control, wakeup_armed) == 4);
+    assert!(size_of::<SiteState>() == 8);
+    assert!(offset_of!(SiteState, tier) == 4);
+    assert!(size_of::<GoroutineKey>() == 16);
+    assert!(offset_of!(GoroutineKey, goid) == 8);
+    assert!(size_of::<GoroutineState>() == 32);
+    assert!(offset_of!(GoroutineState, next_sequence) == 8);
+    assert!(offset_of!(GoroutineState, generation) == 16);
+    assert!(offset_of!(GoroutineState, flags) == 20);
+    assert!(offset_of!(GoroutineState, tree) == 24);
+    assert!(size_of::<ProcessState>() == 8);
+};
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{Control, GoroutineKey, GoroutineState, ProcessState, SiteState, TraceConfig};
+
+    // SAFETY: repr(C), integers only, no implicit padding (sizes asserted above), any bytes are valid.
+    unsafe impl aya::Pod for TraceConfig {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Control {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for SiteState {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GoroutineKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for GoroutineState {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for ProcessState {}
+}

@@ -1,0 +1,52 @@
+//! What gofuncgraph's eBPF programs and its user space agree on: the records in
+//! the ring buffer, the keys and values of the maps, and the settings that are
+//! fixed when the programs are loaded.
+//!
+//! Every type here is `repr(C)`, has its padding spelt out and its size asserted
+//! at compile time, because the two sides are compiled for different machines.
+#![no_std]
+
+mod control;
+mod counters;
+mod records;
+
+pub use control::{
+    Control, GoroutineKey, GoroutineState, ProcessState, SiteState, TraceConfig, goroutine_flags,
+    site_flags,
+};
+pub use counters::{COUNTER_COUNT, Counter};
+pub use records::{
+    CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader, RecordKind, ReturnRecord,
+    record_flags,
+};
+
+/// Names of the maps in the eBPF object.
+pub mod map_names {
+    /// Ring buffer of records.
+    pub const EVENTS: &str = "EVENTS";
+    /// Array with one [`Control`](crate::Control).
+    pub const CONTROL: &str = "CONTROL";
+    /// Array of [`SiteState`](crate::SiteState), indexed by site id (the cookie).
+    pub const SITES: &str = "SITES";
+    /// Hash of [`GoroutineKey`](crate::GoroutineKey) to [`GoroutineState`](crate::GoroutineState).
+    pub const GOROUTINES: &str = "GOROUTINES";
+    /// Hash of thread group id to [`ProcessState`](crate::ProcessState).
+    pub const PROCESSES: &str = "PROCESSES";
+    /// Per-CPU array of u64, indexed by [`Counter`](crate::Counter).
+    pub const COUNTERS: &str = "COUNTERS";
+}
+
+/// Names of the programs in the eBPF object.
+pub mod program_names {
+    /// Attached at the entry sites of functions and at the watched sites of the Go runtime.
+    pub const ENTRY: &str = "function_entry";
+    /// Attached at the RET instructions of functions.
+    pub const RETURN: &str = "function_return";
+    /// Raw tracepoint `sched_process_exit`.
+    pub const PROCESS_EXIT: &str = "process_exit";
+    /// Raw tracepoint `sched_process_exec`.
+    pub const PROCESS_EXEC: &str = "process_exec";
+}
+
+/// Name of the read-only global that holds the [`TraceConfig`].
+pub const CONFIG_GLOBAL: &str = "CONFIG";

@@ -1,0 +1,168 @@
+use core::mem::{offset_of, size_of};
+
+/// What a record says. Numbers are part of the wire format and never reused.
+#[repr(u16)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// An [`EntryRecord`].
+    Entry = 1,
+    /// A [`ReturnRecord`].
+    Return = 2,
+    /// A [`CloseRecord`].
+    Close = 3,
+    /// A [`ProcessRecord`]: the process is gone.
+    ProcessExit = 4,
+    /// A [`ProcessRecord`]: the process runs another program image.
+    ProcessExec = 5,
+}
+
+impl RecordKind {
+    /// The kind with the number `kind`, or `None` for one that this version does not know.
+    pub fn from_u16(kind: u16) -> Option<Self> {
+        Some(match kind {
+            1 => Self::Entry,
+            2 => Self::Return,
+            3 => Self::Close,
+            4 => Self::ProcessExit,
+            5 => Self::ProcessExec,
+            _ => return None,
+        })
+    }
+}
+
+/// Starts every record. A reader steps by `size` and skips kinds that it does not know.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// A [`RecordKind`].
+    pub kind: u16,
+    /// Bytes of the whole record, this header included.
+    pub size: u16,
+    /// Thread group id as the initial pid namespace has it.
+    pub tgid: u32,
+    /// Counts the records of one goroutine from 0, failed ones included; 0 in process records.
+    /// Starts again at 0 after a tree whose records were all written.
+    pub sequence: u64,
+    /// Go's goroutine id; 0 in process records.
+    pub goid: u64,
+    /// CLOCK_MONOTONIC.
+    pub time_ns: u64,
+}
+
+/// Bits of the `flags` fields.
+pub mod record_flags {
+    /// This entry starts a tree.
+    pub const STARTS_TREE: u16 = 1 << 0;
+    /// This return or close ends the goroutine's tree.
+    pub const ENDS_TREE: u16 = 1 << 1;
+}
+
+/// A call begins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EntryRecord {
+    /// Kind [`RecordKind::Entry`].
+    pub header: RecordHeader,
+    /// `stack.hi - SP` with SP at the return address: the frame's identity, which survives stack copying.
+    pub depth_bytes: u64,
+    /// The word at SP: where the call returns to, a runtime address.
+    pub return_address: u64,
+    /// Runtime address of the probed instruction; minus the site's virtual address it is the load bias.
+    pub instruction_pointer: u64,
+    /// The site's id.
+    pub site: u32,
+    /// Which tree of the goroutine this belongs to; counts on while records were lost, else 0.
+    pub tree: u16,
+    /// [`record_flags`].
+    pub flags: u16,
+}
+
+/// A call ends at a RET instruction.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReturnRecord {
+    /// Kind [`RecordKind::Return`].
+    pub header: RecordHeader,
+    /// As in the call's [`EntryRecord`].
+    pub depth_bytes: u64,
+    /// The id of the RET's site.
+    pub site: u32,
+    /// As in [`EntryRecord::tree`].
+    pub tree: u16,
+    /// [`record_flags`].
+    pub flags: u16,
+}
+
+/// Why frames end together.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseCause {
+    /// A panic was recovered; the frames deeper than `depth_bytes` were unwound.
+    Recovered = 1,
+    /// The goroutine ended; `depth_bytes` is 0.
+    GoroutineExit = 2,
+    /// A shallower event of the goroutine proved that its tree is over, though no RET was seen.
+    Superseded = 3,
+}
+
+impl CloseCause {
+    /// The cause with the number `cause`, or `None` for one that this version does not know.
+    pub fn from_u32(cause: u32) -> Option<Self> {
+        Some(match cause {
+            1 => Self::Recovered,
+            2 => Self::GoroutineExit,
+            3 => Self::Superseded,
+            _ => return None,
+        })
+    }
+}
+
+/// Every frame of the goroutine that is deeper than `depth_bytes` is over.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CloseRecord {
+    /// Kind [`RecordKind::Close`].
+    pub header: RecordHeader,
+    /// Frames with this depth or less live on.
+    pub depth_bytes: u64,
+    /// A [`CloseCause`].
+    pub cause: u32,
+    /// As in [`EntryRecord::tree`].
+    pub tree: u16,
+    /// [`record_flags`].
+    pub flags: u16,
+}
+
+/// A process ended or replaced its program image: everything it had open is over.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessRecord {
+    /// Kind [`RecordKind::ProcessExit`] or [`RecordKind::ProcessExec`].
+    pub header: RecordHeader,
+}
+
+const _: () = {
+    assert!(size_of::<RecordHeader>() == 32);
+    assert!(offset_of!(RecordHeader, tgid) == 4);
+    assert!(offset_of!(RecordHeader, sequence) == 8);
+    assert!(offset_of!(RecordHeader, goid) == 16);
+    assert!(offset_of!(RecordHeader, time_ns) == 24);
+    assert!(size_of::<EntryRecord>() == 64);
+    assert!(offset_of!(EntryRecord, depth_bytes) == 32);
+    assert!(offset_of!(EntryRecord, return_address) == 40);
+    assert!(offset_of!(EntryRecord, instruction_pointer) == 48);
+    assert!(offset_of!(EntryRecord, site) == 56);
+    assert!(offset_of!(EntryRecord, tree) == 60);
+    assert!(offset_of!(EntryRecord, flags) == 62);
+    assert!(size_of::<ReturnRecord>() == 48);
+    assert!(offset_of!(ReturnRecord, depth_bytes) == 32);
+    assert!(offset_of!(ReturnRecord, site) == 40);
+    assert!(offset_of!(ReturnRecord, tree) == 44);
+    assert!(offset_of!(ReturnRecord, flags) == 46);
+    assert!(size_of::<CloseRecord>() == 48);
+    assert!(offset_of!(CloseRecord, depth_bytes) == 32);
+    assert!(offset_of!(CloseRecord, cause) == 40);
+    assert!(offset_of!(CloseRecord, tree) == 44);
+    assert!(offset_of!(CloseRecord, flags) == 46);
+    assert!(size_of::<ProcessRecord>() == 32);
+};

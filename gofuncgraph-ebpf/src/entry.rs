@@ -1,0 +1,136 @@
+//! A call begins.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::bpf_get_attach_cookie;
+use aya_ebpf::programs::ProbeContext;
+use aya_log_ebpf::debug;
+use gofuncgraph_common::{
+    CloseCause, Control, Counter, EntryRecord, GoroutineKey, RecordKind, record_flags, site_flags,
+};
+
+use crate::counters::count;
+use crate::goroutine::{current_g, goroutine_key, is_running_goroutine, read_word, stack_depth};
+use crate::maps;
+use crate::ring;
+use crate::tree::Gate;
+use crate::watch;
+
+/// The current call, as the registers tell it.
+struct Call {
+    site: u32,
+    depth_bytes: u64,
+    stack_pointer: u64,
+    instruction_pointer: u64,
+}
+
+#[inline(always)]
+pub fn handle(ctx: &ProbeContext) {
+    let Some(control) = maps::enabled_control() else {
+        return;
+    };
+    // SAFETY: a helper of uprobe programs, called with the program's own context.
+    let site = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    let Some(flags) = maps::site_flags(site) else {
+        return;
+    };
+    // SAFETY: the context of a uprobe program is a readable pt_regs.
+    let regs = unsafe { &*ctx.regs };
+    if flags & (site_flags::RECOVERY | site_flags::GOROUTINE_EXIT | site_flags::MUTED) != 0 {
+        if flags & site_flags::RECOVERY != 0 {
+            watch::handle_recovery(control, regs.rsp);
+        } else if flags & site_flags::GOROUTINE_EXIT != 0 {
+            watch::handle_goroutine_exit(control, current_g(regs));
+        }
+        return;
+    }
+    let is_target = flags & site_flags::TARGET != 0;
+    let g = current_g(regs);
+    let Some(key) = goroutine_key(g) else {
+        return;
+    };
+    let gate = Gate::find(key);
+    if gate.is_none() && !is_target {
+        return;
+    }
+    let Some(depth_bytes) = stack_depth(g, regs.rsp) else {
+        return;
+    };
+    let call = Call {
+        site,
+        depth_bytes,
+        stack_pointer: regs.rsp,
+        instruction_pointer: regs.rip,
+    };
+    let root_depth_bytes = match gate {
+        Some(mut gate) => gate.root_depth_bytes(),
+        None => 0,
+    };
+    if root_depth_bytes != 0
+        && let Some(mut gate) = gate
+    {
+        let over = depth_bytes <= root_depth_bytes;
+        if !is_target {
+            if over {
+                // A shallower call: the root left without a RET that was seen.
+                gate.write_close(control, depth_bytes - 8, CloseCause::Superseded, true);
+                gate.end_tree();
+            } else {
+                write_entry(control, gate, &call, 0);
+            }
+            return;
+        }
+        if !over && !gate.is_stale() {
+            write_entry(control, gate, &call, 0);
+            return;
+        }
+    } else if !is_target {
+        return;
+    }
+    start_tree(ctx, control, g, key, gate, &call);
+}
+
+#[inline(always)]
+fn start_tree(
+    ctx: &ProbeContext,
+    control: *mut Control,
+    g: u64,
+    key: GoroutineKey,
+    gate: Option<Gate>,
+    call: &Call,
+) {
+    if !is_running_goroutine(g) {
+        count(Counter::GoroutineCheckFailed);
+        return;
+    }
+    let Some(gate) = Gate::start_tree(key, gate, call.depth_bytes) else {
+        return;
+    };
+    debug!(
+        ctx,
+        "tree starts: process {}, goroutine {}, site {}, depth {}",
+        key.tgid,
+        key.goid,
+        call.site,
+        call.depth_bytes
+    );
+    write_entry(control, gate, call, record_flags::STARTS_TREE);
+}
+
+#[inline(always)]
+fn write_entry(control: *mut Control, mut gate: Gate, call: &Call, flags: u16) {
+    // The call instruction has just written the word, so this fails only if the page went away
+    // in between; 0 is no function's address and prints as unknown.
+    let return_address = read_word(call.stack_pointer).unwrap_or(0);
+    let record = EntryRecord {
+        header: gate.next_header(RecordKind::Entry, size_of::<EntryRecord>()),
+        depth_bytes: call.depth_bytes,
+        return_address,
+        instruction_pointer: call.instruction_pointer,
+        site: call.site,
+        tree: gate.tree(),
+        flags,
+    };
+    if !ring::write(control, record, Counter::EntriesLost) {
+        gate.note_lost();
+    }
+}

@@ -1,0 +1,56 @@
+//! The eBPF programs of gofuncgraph. Entry points are one attribute and one call.
+#![no_std]
+#![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+mod counters;
+mod entry;
+mod goroutine;
+mod maps;
+mod process;
+mod ret;
+mod ring;
+mod tree;
+mod watch;
+
+use aya_ebpf::macros::{raw_tracepoint, uprobe};
+use aya_ebpf::programs::{ProbeContext, RawTracePointContext};
+
+/// Entry sites of functions, and the watched sites of the Go runtime.
+#[uprobe]
+pub fn function_entry(ctx: ProbeContext) -> u32 {
+    entry::handle(&ctx);
+    0
+}
+
+/// RET instructions.
+#[uprobe]
+pub fn function_return(ctx: ProbeContext) -> u32 {
+    ret::handle(&ctx);
+    0
+}
+
+/// A thread of any process ends.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn process_exit(_ctx: RawTracePointContext) -> i32 {
+    process::handle_exit();
+    0
+}
+
+/// Any process has replaced its program image.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn process_exec(_ctx: RawTracePointContext) -> i32 {
+    process::handle_exec();
+    0
+}
+
+/// Nothing may panic: a program that could reach this would loop, and the verifier refuses it.
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,52 @@
+//! The maps; their layouts are documented in gofuncgraph-common.
+
+use aya_ebpf::Global;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use gofuncgraph_common::{
+    COUNTER_COUNT, Control, GoroutineKey, GoroutineState, ProcessState, SiteState, TraceConfig,
+};
+
+/// Resized at load to `--buffer`.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 24, 0);
+
+#[map]
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// Resized at load to the number of sites.
+#[map]
+pub static SITES: Array<SiteState> = Array::with_max_entries(1, 0);
+
+#[map]
+pub static GOROUTINES: HashMap<GoroutineKey, GoroutineState> =
+    HashMap::with_max_entries(1 << 16, 0);
+
+#[map]
+pub static PROCESSES: HashMap<u32, ProcessState> = HashMap::with_max_entries(1 << 13, 0);
+
+#[map]
+pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_COUNT, 0);
+
+/// Set at load.
+#[unsafe(no_mangle)]
+pub static CONFIG: Global<TraceConfig> = Global::new(TraceConfig {
+    goid_offset_bytes: 0,
+    curg_offset_bytes: 0,
+    wakeup_threshold_bytes: 0,
+});
+
+/// The control word while tracing is enabled.
+#[inline(always)]
+pub fn enabled_control() -> Option<*mut Control> {
+    let control = CONTROL.get_ptr_mut(0)?;
+    // SAFETY: an array element is valid while the program runs.
+    let enabled = unsafe { (*control).enabled };
+    (enabled != 0).then_some(control)
+}
+
+/// The flags of a site.
+#[inline(always)]
+pub fn site_flags(site: u32) -> Option<u32> {
+    SITES.get(site).map(|state| state.flags)
+}

@@ -1,0 +1,77 @@
+//! A call ends at a RET.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::bpf_get_attach_cookie;
+use aya_ebpf::programs::ProbeContext;
+use gofuncgraph_common::{CloseCause, Counter, RecordKind, ReturnRecord, record_flags, site_flags};
+
+use crate::counters::count;
+use crate::goroutine::{current_g, goroutine_key, stack_depth};
+use crate::maps;
+use crate::ring;
+use crate::tree::Gate;
+
+#[inline(always)]
+pub fn handle(ctx: &ProbeContext) {
+    let Some(control) = maps::enabled_control() else {
+        return;
+    };
+    // SAFETY: a helper of uprobe programs, called with the program's own context.
+    let site = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    let Some(flags) = maps::site_flags(site) else {
+        return;
+    };
+    if flags & site_flags::MUTED != 0 {
+        return;
+    }
+    let is_target = flags & site_flags::TARGET != 0;
+    // SAFETY: the context of a uprobe program is a readable pt_regs.
+    let regs = unsafe { &*ctx.regs };
+    let g = current_g(regs);
+    let Some(key) = goroutine_key(g) else {
+        return;
+    };
+    let Some(mut gate) = Gate::find(key) else {
+        if is_target {
+            count(Counter::ReturnsWithoutTree);
+        }
+        return;
+    };
+    let root_depth_bytes = gate.root_depth_bytes();
+    if root_depth_bytes == 0 {
+        if is_target {
+            count(Counter::ReturnsWithoutTree);
+        }
+        return;
+    }
+    let Some(depth_bytes) = stack_depth(g, regs.rsp) else {
+        return;
+    };
+    if depth_bytes < root_depth_bytes {
+        // A shallower return: the root left without a RET that was seen.
+        if is_target {
+            count(Counter::ReturnsWithoutTree);
+        }
+        gate.write_close(control, depth_bytes, CloseCause::Superseded, true);
+        gate.end_tree();
+        return;
+    }
+    let ends_tree = depth_bytes == root_depth_bytes;
+    let record = ReturnRecord {
+        header: gate.next_header(RecordKind::Return, size_of::<ReturnRecord>()),
+        depth_bytes,
+        site,
+        tree: gate.tree(),
+        flags: if ends_tree {
+            record_flags::ENDS_TREE
+        } else {
+            0
+        },
+    };
+    if !ring::write(control, record, Counter::ReturnsLost) {
+        gate.note_lost();
+    }
+    if ends_tree {
+        gate.end_tree();
+    }
+}

@@ -1,0 +1,49 @@
+//! Writing records.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use gofuncgraph_common::{Control, Counter};
+
+use crate::counters::count;
+use crate::maps::{CONFIG, EVENTS};
+
+/// Writes `record`, or counts it as `lost`. Says whether it was written.
+#[inline(always)]
+pub fn write<T: Copy + 'static>(control: *mut Control, record: T, lost: Counter) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+        count(lost);
+        return false;
+    };
+    entry.write(record);
+    entry.submit(wakeup_flags(control));
+    true
+}
+
+/// As [`write`], and wakes the reader.
+#[inline(always)]
+pub fn write_urgent<T: Copy + 'static>(record: T, lost: Counter) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+        count(lost);
+        return false;
+    };
+    entry.write(record);
+    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+    true
+}
+
+/// The reader drains on a timer. A wakeup costs the target microseconds, so there is one only
+/// when the ring is half full, and the next only after the reader has armed it again.
+#[inline(always)]
+fn wakeup_flags(control: *mut Control) -> u64 {
+    let unread = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+    if unread > CONFIG.load().wakeup_threshold_bytes {
+        // SAFETY: an array element is valid while the program runs. A race wakes twice or once
+        // too late, which the timer makes good.
+        unsafe {
+            if (*control).wakeup_armed != 0 {
+                (*control).wakeup_armed = 0;
+                return u64::from(BPF_RB_FORCE_WAKEUP);
+            }
+        }
+    }
+    u64::from(BPF_RB_NO_WAKEUP)
+}

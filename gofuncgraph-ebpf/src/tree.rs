@@ -1,0 +1,170 @@
+//! The gate: which goroutines have an active root, and the sequence of their records.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use gofuncgraph_common::{
+    CloseCause, CloseRecord, Control, Counter, GoroutineKey, GoroutineState, ProcessState,
+    RecordHeader, RecordKind, goroutine_flags, record_flags,
+};
+
+use crate::counters::count;
+use crate::maps::{GOROUTINES, PROCESSES};
+use crate::ring;
+
+/// The gate of one goroutine. Only the goroutine's own thread uses it, so there is no race but
+/// with user space, which deletes only gates that are over.
+#[derive(Clone, Copy)]
+pub struct Gate {
+    pub key: GoroutineKey,
+    state: *mut GoroutineState,
+}
+
+impl Gate {
+    /// The gate of `key`, if the goroutine has one.
+    #[inline(always)]
+    pub fn find(key: GoroutineKey) -> Option<Self> {
+        GOROUTINES
+            .get_ptr_mut(&key)
+            .map(|state| Self { key, state })
+    }
+
+    #[inline(always)]
+    fn state(&mut self) -> &mut GoroutineState {
+        // SAFETY: a hash element stays mapped while the program runs; see the type about races.
+        unsafe { &mut *self.state }
+    }
+
+    /// Depth of the active root; 0 if there is none.
+    #[inline(always)]
+    pub fn root_depth_bytes(&mut self) -> u64 {
+        self.state().root_depth_bytes
+    }
+
+    #[inline(always)]
+    pub fn tree(&mut self) -> u16 {
+        self.state().tree as u16
+    }
+
+    /// The header of the goroutine's next record, which counts whether or not it can be written.
+    #[inline(always)]
+    pub fn next_header(&mut self, kind: RecordKind, size: usize) -> RecordHeader {
+        let state = self.state();
+        let sequence = state.next_sequence;
+        state.next_sequence = sequence + 1;
+        RecordHeader {
+            kind: kind as u16,
+            size: size as u16,
+            tgid: self.key.tgid,
+            sequence,
+            goid: self.key.goid,
+            // SAFETY: a helper without preconditions.
+            time_ns: unsafe { bpf_ktime_get_ns() },
+        }
+    }
+
+    /// Remembers that a record of this goroutine could not be written.
+    #[inline(always)]
+    pub fn note_lost(&mut self) {
+        self.state().flags |= goroutine_flags::LOST_RECORDS;
+    }
+
+    /// Makes `depth_bytes` the active root of the goroutine, which had no root or a dead one.
+    #[inline(always)]
+    pub fn start_tree(key: GoroutineKey, existing: Option<Self>, depth_bytes: u64) -> Option<Self> {
+        let Some(generation) = process_generation(key.tgid) else {
+            count(Counter::TreesRefused);
+            return None;
+        };
+        if let Some(mut gate) = existing {
+            let state = gate.state();
+            if state.generation == generation {
+                state.tree = state.tree.wrapping_add(1);
+            } else {
+                *state = GoroutineState::default();
+                state.generation = generation;
+            }
+            state.root_depth_bytes = depth_bytes;
+            return Some(gate);
+        }
+        let fresh = GoroutineState {
+            root_depth_bytes: depth_bytes,
+            generation,
+            ..GoroutineState::default()
+        };
+        if GOROUTINES.insert(&key, &fresh, 0).is_err() {
+            count(Counter::TreesRefused);
+            return None;
+        }
+        Self::find(key)
+    }
+
+    /// Whether the active root belongs to an earlier program image of the process.
+    #[inline(always)]
+    pub fn is_stale(&mut self) -> bool {
+        match process_generation(self.key.tgid) {
+            Some(generation) => self.state().generation != generation,
+            None => false,
+        }
+    }
+
+    /// The root is over. The gate stands on only if user space could otherwise not tell how many
+    /// records were lost.
+    #[inline(always)]
+    pub fn end_tree(&mut self) {
+        let state = self.state();
+        state.root_depth_bytes = 0;
+        if state.flags & goroutine_flags::LOST_RECORDS == 0 {
+            let _ = GOROUTINES.remove(&self.key);
+        }
+    }
+
+    /// The goroutine is over. If its last record could not be written, user space reads the gate
+    /// and removes it.
+    #[inline(always)]
+    pub fn end_goroutine(&mut self, all_written: bool) {
+        if all_written {
+            let _ = GOROUTINES.remove(&self.key);
+            return;
+        }
+        let state = self.state();
+        state.root_depth_bytes = 0;
+        state.flags |= goroutine_flags::ENDED;
+    }
+
+    /// Writes that every frame deeper than `depth_bytes` is over.
+    #[inline(always)]
+    pub fn write_close(
+        &mut self,
+        control: *mut Control,
+        depth_bytes: u64,
+        cause: CloseCause,
+        ends_tree: bool,
+    ) -> bool {
+        let record = CloseRecord {
+            header: self.next_header(RecordKind::Close, size_of::<CloseRecord>()),
+            depth_bytes,
+            cause: cause as u32,
+            tree: self.tree(),
+            flags: if ends_tree {
+                record_flags::ENDS_TREE
+            } else {
+                0
+            },
+        };
+        let written = ring::write(control, record, Counter::ClosesLost);
+        if !written {
+            self.note_lost();
+        }
+        written
+    }
+}
+
+/// Which program image of the process runs; `None` if there is no room to remember the process.
+#[inline(always)]
+fn process_generation(tgid: u32) -> Option<u32> {
+    if let Some(process) = PROCESSES.get_ptr(tgid) {
+        // SAFETY: a hash element stays mapped while the program runs.
+        return Some(unsafe { (*process).generation });
+    }
+    let first = ProcessState::default();
+    PROCESSES.insert(tgid, &first, 0).ok().map(|()| 0)
+}

@@ -1,0 +1,3 @@
+//! The `gofuncgraph` command.
+
+fn main() {}
