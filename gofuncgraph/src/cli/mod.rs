@@ -1,0 +1,46 @@
+//! Raw arguments, then resolved settings.
+//!
+//! [`parse`] lets clap read the words of the command line and resolves them into [`Settings`],
+//! which hold values ready to use and leave no rule about options to the rest of the program.
+
+mod args;
+mod exit_code;
+mod quantity;
+mod settings;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser};
+
+pub use args::{ColorChoice, PlacementChoice};
+pub use exit_code::ExitCode;
+pub use quantity::{
+    BufferSize, DurationError, SizeError, TimeDigits, parse_buffer_size, parse_duration,
+};
+pub use settings::{Environment, OutputMode, PatternSettings, Settings, SettingsError};
+
+/// Understands a command line, whose first word is the program's name, in the environment of
+/// this process.
+///
+/// # Errors
+/// A usage error, or the text that `--help` or `--version` asked for: `print` it and end with
+/// `exit_code()`, which is 2 or 0.
+pub fn parse(
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Settings, clap::Error> {
+    parse_in(&Environment::of_this_process(), args)
+}
+
+/// The same in a given environment.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_in(
+    environment: &Environment,
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Settings, clap::Error> {
+    let arguments = args::Arguments::try_parse_from(args)?;
+    Settings::resolve(arguments, environment).map_err(|error| {
+        args::Arguments::command().error(clap::error::ErrorKind::ValueValidation, error)
+    })
+}

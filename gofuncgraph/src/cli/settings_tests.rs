@@ -1,0 +1,274 @@
+use clap::error::ErrorKind;
+
+use super::super::{parse_buffer_size, parse_in};
+use super::*;
+
+fn parse_with(no_color: bool, args: &[&str]) -> Result<Settings, clap::Error> {
+    let args = [&["gofuncgraph"], args].concat();
+    parse_in(&Environment { no_color }, args)
+}
+
+fn parsed(args: &[&str]) -> Settings {
+    parse_with(false, args).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+}
+
+/// The message of a usage error.
+fn refused(args: &[&str]) -> String {
+    match parse_with(false, args) {
+        Ok(settings) => panic!("{args:?} gave {settings:?}"),
+        Err(error) => {
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+            error.to_string()
+        }
+    }
+}
+
+#[test]
+fn the_originals_command_line() {
+    let settings = parsed(&["--uprobe-wildcards", "net/http*", "./bin", "*handleBar"]);
+    assert_eq!(settings.binary, PathBuf::from("./bin"));
+    assert_eq!(
+        settings.patterns,
+        PatternSettings {
+            wildcards: vec!["net/http*".to_owned()],
+            targets: vec!["*handleBar".to_owned()],
+            excludes: vec![],
+            exclude_vendor: true,
+        }
+    );
+    assert_eq!(settings.mode, OutputMode::Trees { slower_than: None });
+}
+
+#[test]
+fn defaults() {
+    let settings = parsed(&["./bin"]);
+    assert_eq!(settings.mode, OutputMode::Stream);
+    assert_eq!(settings.placement, PlacementChoice::Standard);
+    assert_eq!(settings.max_calls.get(), 1_000_000);
+    assert_eq!(settings.time_digits.get(), 6);
+    assert_eq!(settings.buffer.bytes(), 16 << 20);
+    assert_eq!(settings.color, ColorChoice::Auto);
+    assert_eq!((settings.duration, settings.count), (None, None));
+    assert_eq!(settings.output, None);
+    assert!(!settings.dry_run && !settings.verbose && !settings.debug);
+    assert!(settings.patterns.exclude_vendor);
+}
+
+#[test]
+fn every_option_arrives() {
+    let settings = parsed(&[
+        "-u",
+        "a.*",
+        "--exclude",
+        "a.b",
+        "-x=false",
+        "--dry-run",
+        "--stream",
+        "-o",
+        "out.txt",
+        "--color",
+        "always",
+        "--time-digits",
+        "9",
+        "--max-calls",
+        "5",
+        "--buffer",
+        "1M",
+        "--duration",
+        "10s",
+        "--count",
+        "3",
+        "-d",
+        "-v",
+        "--placement",
+        "classic",
+        "bin",
+        "a.c",
+    ]);
+    assert_eq!(settings.patterns.excludes, ["a.b"]);
+    assert!(!settings.patterns.exclude_vendor);
+    assert!(settings.dry_run && settings.debug && settings.verbose);
+    assert_eq!(settings.mode, OutputMode::Stream);
+    assert_eq!(settings.output, Some(PathBuf::from("out.txt")));
+    assert_eq!(settings.color, ColorChoice::Always);
+    assert_eq!(settings.time_digits.get(), 9);
+    assert_eq!(settings.max_calls.get(), 5);
+    assert_eq!(parse_buffer_size("1M"), Ok(settings.buffer));
+    assert_eq!(settings.duration, Some(Duration::from_secs(10)));
+    assert_eq!(settings.count, NonZero::new(3));
+    assert_eq!(settings.placement, PlacementChoice::Classic);
+}
+
+#[test]
+fn wildcards_repeat_and_split_at_commas_outside_brackets() {
+    let settings = parsed(&[
+        "-u",
+        "a.*,b.*",
+        "-u",
+        "main.Map[go.shape.string,go.shape.int],c",
+        "bin",
+    ]);
+    assert_eq!(
+        settings.patterns.wildcards,
+        ["a.*", "b.*", "main.Map[go.shape.string,go.shape.int]", "c"]
+    );
+    let settings = parsed(&["-u", "f(a,b),g{x,y}, h ,,)i,j", "--exclude", "k,l", "bin"]);
+    assert_eq!(
+        settings.patterns.wildcards,
+        ["f(a,b)", "g{x,y}", "h", ")i", "j"]
+    );
+    assert_eq!(settings.patterns.excludes, ["k", "l"]);
+}
+
+#[test]
+fn empty_patterns_are_refused() {
+    for args in [
+        &["-u", "", "bin"][..],
+        &["-u", ",", "bin"],
+        &["--exclude", "", "bin"],
+        &["bin", ""],
+    ] {
+        assert!(refused(args).contains("an empty pattern"), "{args:?}");
+    }
+}
+
+#[test]
+fn vendor_switch() {
+    for (arg, expected) in [
+        ("-x", true),
+        ("-x=true", true),
+        ("-x=false", false),
+        ("--exclude-vendor", true),
+        ("--exclude-vendor=true", true),
+        ("--exclude-vendor=false", false),
+    ] {
+        let settings = parsed(&[arg, "bin", "target"]);
+        assert_eq!(settings.patterns.exclude_vendor, expected, "{arg}");
+        assert_eq!(settings.patterns.targets, ["target"], "{arg}");
+    }
+    refused(&["--exclude-vendor=maybe", "bin"]);
+}
+
+#[test]
+fn lines_or_trees() {
+    let mode = |args: &[&str]| parsed(args).mode;
+    let trees = OutputMode::Trees { slower_than: None };
+    let slow = OutputMode::Trees {
+        slower_than: Some(Duration::from_micros(5)),
+    };
+    assert_eq!(mode(&["bin"]), OutputMode::Stream);
+    assert_eq!(mode(&["-u", "a", "bin"]), OutputMode::Stream);
+    assert_eq!(mode(&["bin", "t"]), trees);
+    assert_eq!(mode(&["bin", "t", "--stream"]), OutputMode::Stream);
+    assert_eq!(mode(&["bin", "--count", "1"]), trees);
+    assert_eq!(mode(&["bin", "--slower-than", "5us"]), slow);
+    assert_eq!(mode(&["bin", "t", "--slower-than", "5us"]), slow);
+    assert_eq!(
+        mode(&["bin", "--count", "1", "--stream"]),
+        OutputMode::Stream
+    );
+    let error = parse_with(false, &["bin", "--stream", "--slower-than", "5us"]);
+    assert_eq!(
+        error.map_err(|error| error.kind()),
+        Err(ErrorKind::ArgumentConflict)
+    );
+}
+
+#[test]
+fn argument_rules_are_not_there_yet() {
+    for (target, name) in [
+        ("main.f(n=%ax:u64)", "main.f"),
+        ("main.f(s=+16(+8(%ax)):c64, n=%bx:s32)", "main.f"),
+        ("main.(*T).M(x=(%ax):u8)", "main.(*T).M"),
+    ] {
+        let message = refused(&["bin", target]);
+        assert!(message.contains("cannot do yet"), "{message}");
+        assert!(
+            message.contains(&format!("use the target '{name}'")),
+            "{message}"
+        );
+    }
+    for target in [
+        "main.(*T).M",
+        "main.Map[...]",
+        "main.Map[func(int)]",
+        "main.f()",
+        "main.f(=",
+        "a=b",
+        ")",
+        "(=",
+        "(a=b)c",
+    ] {
+        assert_eq!(parsed(&["bin", target]).patterns.targets, [target]);
+    }
+}
+
+#[test]
+fn a_command_to_launch_is_not_there_yet() {
+    let message = refused(&["bin", "target", "--", "./bin", "-x"]);
+    assert!(
+        message.contains("reserved for a command to launch"),
+        "{message}"
+    );
+    refused(&["bin", "--", "sleep"]);
+}
+
+#[test]
+fn values_out_of_range() {
+    assert!(refused(&["bin", "--slower-than", "5"]).contains("has no unit"));
+    assert!(refused(&["bin", "--duration", "10"]).contains("has no unit"));
+    assert!(refused(&["bin", "--duration", "0s"]).contains("longer than nothing"));
+    assert!(refused(&["bin", "--time-digits", "3"]).contains("4 to 9"));
+    assert!(refused(&["bin", "--time-digits", "10"]).contains("4 to 9"));
+    assert!(refused(&["bin", "--buffer", "2G"]).contains("1G at most"));
+    refused(&["bin", "--count", "0"]);
+    refused(&["bin", "--max-calls", "0"]);
+    refused(&["bin", "--color", "sometimes"]);
+    refused(&["bin", "--placement", "other"]);
+    refused(&["bin", "--no-such-option"]);
+    refused(&[]);
+}
+
+#[test]
+fn no_color_turns_auto_off_and_nothing_else() {
+    let color = |args: &[&str]| {
+        parse_with(true, args)
+            .map(|settings| settings.color)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(color(&["bin"]), Ok(ColorChoice::Never));
+    assert_eq!(color(&["--color", "auto", "bin"]), Ok(ColorChoice::Never));
+    assert_eq!(
+        color(&["--color", "always", "bin"]),
+        Ok(ColorChoice::Always)
+    );
+    assert!(ColorChoice::Auto.applies_to(true));
+    assert!(!ColorChoice::Auto.applies_to(false));
+    assert!(ColorChoice::Always.applies_to(false));
+    assert!(!ColorChoice::Never.applies_to(true));
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for args in [["--help"], ["-h"], ["--version"], ["-V"]] {
+        let error = parse_with(false, &args).map_err(|error| error.exit_code());
+        assert_eq!(error, Err(0), "{args:?}");
+    }
+    let Err(help) = parse_with(false, &["--help"]) else {
+        panic!("--help gave settings");
+    };
+    let help = help.to_string();
+    for part in [
+        "What to trace",
+        "What to show",
+        "When to stop",
+        "Output",
+        "Other",
+        "Examples:",
+        "Exit status:",
+        "  130  ",
+    ] {
+        assert!(help.contains(part), "no {part:?} in {help}");
+    }
+    assert!(!help.contains("--placement"), "{help}");
+}
