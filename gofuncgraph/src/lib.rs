@@ -3,5 +3,7 @@
 //! Data flows one way, and a module knows only what stands before it in this list:
 //!
 //! 1. [`cli`]: raw arguments, then resolved settings.
+//! 2. [`binary`]: what a Go executable says about itself; takes `&[u8]`, does no IO.
 
+pub mod binary;
 pub mod cli;

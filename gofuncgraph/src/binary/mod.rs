@@ -1,0 +1,239 @@
+//! What a Go executable says about itself. Takes `&[u8]`, does no IO.
+
+mod address;
+mod build_info;
+pub mod disassembly;
+mod elf;
+mod error;
+mod file_kind;
+mod moduledata;
+mod pc_value;
+mod pclntab;
+mod runtime_code;
+mod version;
+
+use std::ops::Range;
+
+pub use address::{FileOffset, LoadBias, RuntimeAddress, VirtualAddress};
+pub use error::BinaryError;
+
+use build_info::BuildInfo;
+use elf::Elf;
+use moduledata::Module;
+use version::{Resolved, SectionEvidence};
+
+/// A Go executable, read lazily from its bytes.
+pub struct GoBinary<'data> {
+    elf: Elf<'data>,
+    module: Module<'data>,
+    resolved: Resolved,
+    main_module: Option<&'data str>,
+}
+
+/// Offsets of runtime structures that the kernel side needs, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuntimeOffsets {
+    /// `goid` in `runtime.g`.
+    pub goid: u32,
+    /// `curg` in `runtime.m`.
+    pub curg: u32,
+}
+
+/// `_func.flag` (Go: src/internal/abi/symtab.go).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FunctionFlags(pub u8);
+
+impl FunctionFlags {
+    /// Stack traces end here: entry points of threads and goroutines.
+    pub fn is_top_frame(self) -> bool {
+        self.0 & 1 != 0
+    }
+    /// The function writes SP in a way that pclntab does not describe.
+    pub fn writes_stack_pointer(self) -> bool {
+        self.0 & 2 != 0
+    }
+    /// The function is written in assembly.
+    pub fn is_assembly(self) -> bool {
+        self.0 & 4 != 0
+    }
+}
+
+/// One function of pclntab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function<'data> {
+    /// Index in pclntab's function table, which is in the order of addresses.
+    pub index: usize,
+    /// Full Go name, as pclntab has it.
+    pub name: &'data str,
+    /// First instruction.
+    pub start: VirtualAddress,
+    /// Start of the next function: padding is included.
+    pub end: VirtualAddress,
+    /// `_func.flag`.
+    pub flags: FunctionFlags,
+    /// `_func.funcID` (numbers differ between Go versions).
+    pub function_id: u8,
+    /// The compiler made it to adapt a call (`funcID_wrapper` of this Go version).
+    pub is_wrapper: bool,
+    /// Offset from `start` of the call to deferreturn; 0: the function defers nothing.
+    pub deferreturn: u32,
+}
+
+/// A line of Go source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceLine<'data> {
+    /// As pclntab has it.
+    pub file: &'data str,
+    /// From 1.
+    pub line: u32,
+}
+
+impl<'data> GoBinary<'data> {
+    /// Reads the headers of `data` and finds the function table; functions and lines are read
+    /// when they are asked for.
+    ///
+    /// # Errors
+    ///
+    /// One variant of [`BinaryError`] for each reason why the file cannot be traced.
+    pub fn parse(data: &'data [u8]) -> Result<Self, BinaryError> {
+        let elf = Elf::parse(data)?;
+        let build_info = build_info::find(&elf);
+        let BuildInfo {
+            go_version,
+            main_module,
+        } = build_info.unwrap_or_default();
+        check_age(go_version)?;
+        let module = moduledata::find(&elf, data, build_info.is_some())?;
+        let go_version = go_version
+            .filter(|version| version::looks_like_version(version))
+            .or_else(|| runtime_code::build_version(&elf, &module))
+            .or(go_version);
+        check_age(go_version)?;
+        let evidence = SectionEvidence {
+            has_sections: elf.has_sections(),
+            has_go_module: elf.section_address(".go.module").is_some(),
+            has_go_type: [".go.type", ".data.rel.ro.go.type"]
+                .iter()
+                .any(|name| elf.section_address(name).is_some()),
+        };
+        let resolved = version::resolve(go_version, runtime_code::observe(&elf, &module), evidence);
+        Ok(Self {
+            elf,
+            module,
+            resolved,
+            main_module,
+        })
+    }
+
+    /// For instance `go1.26.8`, from build info or else from `runtime.buildVersion`. If the file
+    /// has neither, what its tables allow, for instance `go1.23 to go1.24`.
+    pub fn go_version(&self) -> &str {
+        &self.resolved.version
+    }
+
+    /// What to tell the user about how the version or the offsets were found; empty when they are certain.
+    pub fn warnings(&self) -> &[String] {
+        &self.resolved.warnings
+    }
+
+    /// From the table of Go versions, checked against the code.
+    pub fn runtime_offsets(&self) -> RuntimeOffsets {
+        self.resolved.offsets
+    }
+
+    /// Path of the main module, or of the main package if it belongs to no module; `None` if
+    /// build info is missing or has neither.
+    pub fn main_module(&self) -> Option<&str> {
+        self.main_module
+    }
+
+    /// ET_DYN: processes have a load bias.
+    pub fn is_position_independent(&self) -> bool {
+        self.elf.is_position_independent()
+    }
+
+    /// Number of functions in pclntab.
+    pub fn function_count(&self) -> usize {
+        self.module.pclntab.count()
+    }
+
+    /// The function with `index` in pclntab's table.
+    ///
+    /// # Errors
+    ///
+    /// [`BinaryError::NoSuchFunction`] if `index` is not less than [`Self::function_count`],
+    /// [`BinaryError::BadFunction`] if the table is damaged there.
+    pub fn function(&self, index: usize) -> Result<Function<'data>, BinaryError> {
+        let pclntab = &self.module.pclntab;
+        let count = pclntab.count();
+        if index >= count {
+            return Err(BinaryError::NoSuchFunction { index, count });
+        }
+        let bad = |problem: String| BinaryError::BadFunction { index, problem };
+        let record = pclntab.record(index).map_err(bad)?;
+        let range = self
+            .module
+            .range(index)
+            .ok_or_else(|| bad("it is outside the address space".to_owned()))?;
+        Ok(Function {
+            index,
+            name: pclntab.name(&record).map_err(bad)?,
+            start: range.start,
+            end: range.end,
+            flags: FunctionFlags(record.flags),
+            function_id: record.function_id,
+            is_wrapper: record.function_id == self.resolved.wrapper_id,
+            deferreturn: record.deferreturn,
+        })
+    }
+
+    /// All functions in the order of addresses. An entry that is damaged gives an error and
+    /// does not end the iteration.
+    pub fn functions(&self) -> impl Iterator<Item = Result<Function<'data>, BinaryError>> + '_ {
+        (0..self.function_count()).map(|index| self.function(index))
+    }
+
+    /// The functions whose full name is `name`, in the order of addresses: several may share
+    /// one, for instance the two calling conventions of an assembly function.
+    pub fn find_functions_named(&self, name: &str) -> Vec<Function<'data>> {
+        (0..self.function_count())
+            .filter(|index| self.module.pclntab.is_named(*index, name))
+            .filter_map(|index| self.function(index).ok())
+            .collect()
+    }
+
+    /// The function that contains `pc`.
+    pub fn find_function(&self, pc: VirtualAddress) -> Option<Function<'data>> {
+        self.function(self.module.index_at(pc)?).ok()
+    }
+
+    /// Source line of the instruction at (or containing) `pc`: where calls were inlined, the
+    /// innermost one's. For a return address ask for the byte before it, which is in the call.
+    pub fn source_line(&self, pc: VirtualAddress) -> Option<SourceLine<'data>> {
+        let index = self.module.index_at(pc)?;
+        let record = self.module.pclntab.record(index).ok()?;
+        let start = self.module.range(index)?.start;
+        let pc_offset = u32::try_from(pc.offset_from(start)?).ok()?;
+        let (file, line) = self.module.pclntab.source_line(&record, pc_offset)?;
+        Some(SourceLine { file, line })
+    }
+
+    /// The bytes of `range`, if one executable segment has all of them in the file.
+    pub fn code(&self, range: Range<VirtualAddress>) -> Option<&'data [u8]> {
+        self.elf.code(range)
+    }
+
+    /// Where in the file the executable segment has `address`.
+    pub fn file_offset(&self, address: VirtualAddress) -> Option<FileOffset> {
+        self.elf.file_offset(address)
+    }
+}
+
+fn check_age(go_version: Option<&str>) -> Result<(), BinaryError> {
+    match go_version {
+        Some(version) if version::is_too_old(version) => Err(BinaryError::TooOld {
+            found: version.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}

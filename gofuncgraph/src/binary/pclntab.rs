@@ -1,0 +1,373 @@
+//! The table of functions that every Go program carries, as Go 1.20 to 1.27 lay it out
+//! (Go: src/runtime/symtab.go `pcHeader`, src/runtime/runtime2.go `_func`).
+
+use super::pc_value;
+
+/// First word of the layout that is read here.
+const MAGIC: u32 = 0xffff_fff1;
+/// First words of older layouts.
+const OLDER_MAGICS: [(u32, &str); 3] = [
+    (0xffff_fff0, "Go 1.18 or 1.19"),
+    (0xffff_fffa, "Go 1.16 or 1.17"),
+    (0xffff_fffb, "a release before Go 1.16"),
+];
+/// Behind the magic: padding, the smallest instruction size and the pointer size of amd64.
+const AMD64_LAYOUT: [u8; 4] = [0, 0, 1, 8];
+const HEADER_SIZE: u64 = 72;
+const FUNCTION_ENTRY_SIZE: usize = 8;
+/// Fixed part of `_func`.
+const FUNCTION_SIZE: usize = 44;
+/// No Go name is longer; bounds the time that damaged tables can take.
+const NAME_MAX_LENGTH: usize = 1 << 16;
+
+/// What the first bytes of a table are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// The one that is read here.
+    Supported,
+    /// An older one; names the releases that wrote it.
+    Older(&'static str),
+    /// Another first word.
+    Unknown(u32),
+}
+
+impl Layout {
+    /// Looks at the first 8 bytes of a table.
+    pub(super) fn of(head: [u8; 8]) -> Self {
+        let [m0, m1, m2, m3, layout @ ..] = head;
+        let magic = u32::from_le_bytes([m0, m1, m2, m3]);
+        let older = OLDER_MAGICS.iter().find(|(older, _)| *older == magic);
+        match older {
+            _ if layout != AMD64_LAYOUT => Self::Unknown(magic),
+            _ if magic == MAGIC => Self::Supported,
+            Some((_, releases)) => Self::Older(releases),
+            None => Self::Unknown(magic),
+        }
+    }
+}
+
+/// `_func` of one function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FunctionRecord {
+    name_offset: u32,
+    /// Offset of the call to deferreturn from the start of the function, or 0.
+    pub(super) deferreturn: u32,
+    file_values: u32,
+    line_values: u32,
+    unit_offset: u32,
+    /// `funcID`.
+    pub(super) function_id: u8,
+    /// `flag`.
+    pub(super) flags: u8,
+}
+
+/// A table whose header has been checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pclntab<'data> {
+    names: &'data [u8],
+    units: &'data [u8],
+    files: &'data [u8],
+    pc_values: &'data [u8],
+    /// Entries, the end of the last function, then the `_func` records.
+    functions: &'data [u8],
+    count: usize,
+    names_offset: u64,
+}
+
+impl<'data> Pclntab<'data> {
+    /// Reads the header of the table that `bytes` begins with; more may follow the table.
+    /// The error says what makes no sense.
+    pub(super) fn parse(bytes: &'data [u8]) -> Result<Self, String> {
+        let word = |index: usize| -> Result<u64, String> {
+            let start = index.saturating_mul(8);
+            bytes
+                .get(start..)
+                .and_then(|rest| rest.first_chunk::<8>())
+                .map(|word| u64::from_le_bytes(*word))
+                .ok_or_else(|| format!("its header is cut off at {:#x} bytes", bytes.len()))
+        };
+        let layout = Layout::of(word(0)?.to_le_bytes());
+        if layout != Layout::Supported {
+            return Err(match layout {
+                Layout::Unknown(magic) => {
+                    format!("it begins with {magic:#010x} where {MAGIC:#010x} is expected")
+                }
+                _ => format!("its layout is that of another release ({layout:?})"),
+            });
+        }
+        let bounds = [
+            word(4)?,
+            word(5)?,
+            word(6)?,
+            word(7)?,
+            word(8)?,
+            bytes.len() as u64,
+        ];
+        let [names_offset, ..] = bounds;
+        if names_offset < HEADER_SIZE || !bounds.is_sorted() {
+            return Err(format!(
+                "its parts are not in order: they begin at {bounds:#x?} of its bytes"
+            ));
+        }
+        let part = |from: u64, to: u64| -> &'data [u8] {
+            let from = usize::try_from(from).unwrap_or(usize::MAX);
+            let to = usize::try_from(to).unwrap_or(usize::MAX);
+            bytes.get(from..to).unwrap_or_default()
+        };
+        let [names, units, files, pc_values, functions, end] = bounds;
+        let count = word(1)?;
+        let table = Self {
+            names: part(names, units),
+            units: part(units, files),
+            files: part(files, pc_values),
+            pc_values: part(pc_values, functions),
+            functions: part(functions, end),
+            count: usize::try_from(count).unwrap_or(usize::MAX),
+            names_offset,
+        };
+        table.check_order(count)?;
+        Ok(table)
+    }
+
+    /// As the runtime does when it starts (`moduledataverify1`): functions do not overlap.
+    fn check_order(&self, count: u64) -> Result<(), String> {
+        let available = self.functions.len().saturating_sub(4) / FUNCTION_ENTRY_SIZE;
+        if self.count == 0 || self.count > available {
+            return Err(format!(
+                "it says that it has {count:#x} functions, and there is room for {available:#x}"
+            ));
+        }
+        let mut previous = 0;
+        for index in 0..=self.count {
+            let offset = self.entry_offset(index).unwrap_or_default();
+            if offset < previous {
+                return Err(format!(
+                    "its functions are not in order: entry {index} is at {offset:#x}, the one before at {previous:#x}"
+                ));
+            }
+            previous = offset;
+        }
+        Ok(())
+    }
+
+    /// Number of functions; at least 1.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Where the names begin, from the start of the table.
+    pub(super) fn names_offset(&self) -> u64 {
+        self.names_offset
+    }
+
+    /// Start of the function `index` as an offset from `runtime.text`; the end of the last
+    /// one if `index` is their number.
+    pub(super) fn entry_offset(&self, index: usize) -> Option<u32> {
+        if index > self.count {
+            return None;
+        }
+        u32_at(self.functions, index.checked_mul(FUNCTION_ENTRY_SIZE)?)
+    }
+
+    /// The function at `offset` from `runtime.text`.
+    pub(super) fn find(&self, offset: u32) -> Option<usize> {
+        let (mut low, mut high) = (0, self.count.checked_add(1)?);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.entry_offset(middle)? <= offset {
+                low = middle.checked_add(1)?;
+            } else {
+                high = middle;
+            }
+        }
+        // `low` is the first entry behind `offset`.
+        low.checked_sub(1).filter(|index| *index < self.count)
+    }
+
+    /// The record of the function `index`. The error says what makes no sense.
+    pub(super) fn record(&self, index: usize) -> Result<FunctionRecord, String> {
+        let entry = index.saturating_mul(FUNCTION_ENTRY_SIZE);
+        let start = u32_at(self.functions, entry.saturating_add(4))
+            .filter(|_| index < self.count)
+            .ok_or_else(|| format!("the table has {} functions", self.count))?;
+        let bytes = usize::try_from(start)
+            .ok()
+            .and_then(|start| self.functions.get(start..))
+            .and_then(|rest| rest.first_chunk::<FUNCTION_SIZE>())
+            .ok_or_else(|| {
+                format!(
+                    "its record at {start:#x} is outside the table of {:#x} bytes",
+                    self.functions.len()
+                )
+            })?;
+        let field = |number: usize| u32_at(bytes, number * 4).unwrap_or_default();
+        let expected = self.entry_offset(index).unwrap_or_default();
+        if field(0) != expected {
+            return Err(format!(
+                "the table has it at {expected:#x} and its record at {:#x}",
+                field(0)
+            ));
+        }
+        let [function_id, flags, ..] = field(10).to_le_bytes();
+        Ok(FunctionRecord {
+            name_offset: field(1),
+            deferreturn: field(3),
+            file_values: field(5),
+            line_values: field(6),
+            unit_offset: field(8),
+            function_id,
+            flags,
+        })
+    }
+
+    /// The name that `record` has. The error says what makes no sense.
+    pub(super) fn name(&self, record: &FunctionRecord) -> Result<&'data str, String> {
+        c_string(self.names, record.name_offset).ok_or_else(|| {
+            format!(
+                "its name at {:#x} is not a string inside the {:#x} bytes of names",
+                record.name_offset,
+                self.names.len()
+            )
+        })
+    }
+
+    /// Whether the function `index` is named `name`; cheaper than to compare the name.
+    pub(super) fn is_named(&self, index: usize, name: &str) -> bool {
+        let is_named = || {
+            let entry = index.checked_mul(FUNCTION_ENTRY_SIZE)?;
+            let record = u32_at(self.functions, entry.checked_add(4)?)?;
+            let field = usize::try_from(record).ok()?.checked_add(4)?;
+            let start = usize::try_from(u32_at(self.functions, field)?).ok()?;
+            let rest = self.names.get(start..)?.strip_prefix(name.as_bytes())?;
+            (rest.first() == Some(&0)).then_some(())
+        };
+        is_named().is_some()
+    }
+
+    /// File and line of the instruction `pc_offset` bytes behind the start of the function.
+    pub(super) fn source_line(
+        &self,
+        record: &FunctionRecord,
+        pc_offset: u32,
+    ) -> Option<(&'data str, u32)> {
+        let value = |table: u32| {
+            let table = self.pc_values.get(usize::try_from(table).ok()?..)?;
+            pc_value::find(table, pc_offset)
+        };
+        if record.file_values == 0 || record.line_values == 0 {
+            return None;
+        }
+        let file_number = u32::try_from(value(record.file_values)?).ok()?;
+        let unit_entry = usize::try_from(record.unit_offset.checked_add(file_number)?).ok()?;
+        let file_offset = u32_at(self.units, unit_entry.checked_mul(4)?)?;
+        let line = u32::try_from(value(record.line_values)?).ok()?;
+        Some((c_string(self.files, file_offset)?, line)).filter(|_| line > 0)
+    }
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    let bytes = bytes.get(offset..)?.first_chunk::<4>()?;
+    Some(u32::from_le_bytes(*bytes))
+}
+
+fn c_string(bytes: &[u8], offset: u32) -> Option<&str> {
+    let rest = bytes.get(usize::try_from(offset).ok()?..)?;
+    let bounded = rest.get(..rest.len().min(NAME_MAX_LENGTH))?;
+    let length = bounded.iter().position(|byte| *byte == 0)?;
+    std::str::from_utf8(bounded.get(..length)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_told_apart_by_the_first_bytes() {
+        let layout = |hex: u64| Layout::of(hex.to_be_bytes());
+        assert_eq!(layout(0xf1ff_ffff_0000_0108), Layout::Supported);
+        assert_eq!(
+            layout(0xf0ff_ffff_0000_0108),
+            Layout::Older("Go 1.18 or 1.19")
+        );
+        assert_eq!(
+            layout(0xfaff_ffff_0000_0108),
+            Layout::Older("Go 1.16 or 1.17")
+        );
+        assert_eq!(layout(0xf1ff_ffff_0000_0408), Layout::Unknown(0xffff_fff1));
+        assert_eq!(layout(0x1234_5678_0000_0108), Layout::Unknown(0x7856_3412));
+    }
+
+    /// One function at `entry`, named `main.f`, with lines 7 and 9 of `a.go`.
+    fn table(entry: u32, end: u32) -> Vec<u8> {
+        let names = b"\0main.f\0";
+        let units = 0u32.to_le_bytes();
+        let files = b"a.go\0";
+        // (value +1, pc +16), end; (value +8, pc +4), (value +2, pc +12), end.
+        let pc_values = [0, 2, 16, 0, 16, 4, 4, 12, 0];
+        let mut functions = Vec::new();
+        for word in [entry, 12, end] {
+            functions.extend(u32::to_le_bytes(word));
+        }
+        for field in [entry, 1, 0, 0, 0, 1, 4, 0, 0, 7] {
+            functions.extend(u32::to_le_bytes(field));
+        }
+        functions.extend([21, 4, 0, 0]);
+        let mut offset = HEADER_SIZE;
+        let mut bytes = [0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8].to_vec();
+        for word in [1, 1, 0] {
+            bytes.extend(u64::to_le_bytes(word));
+        }
+        for length in [names.len(), units.len(), files.len(), pc_values.len(), 0] {
+            bytes.extend(offset.to_le_bytes());
+            offset += length as u64;
+        }
+        bytes.extend([names.as_slice(), &units, files, &pc_values, &functions].concat());
+        bytes
+    }
+
+    #[test]
+    fn a_function_is_read() {
+        let bytes = table(0x20, 0x30);
+        let table = Pclntab::parse(&bytes).unwrap();
+        let record = table.record(0).unwrap();
+        assert_eq!(table.name(&record), Ok("main.f"));
+        assert_eq!((record.function_id, record.flags), (21, 4));
+        assert_eq!(table.source_line(&record, 3), Some(("a.go", 7)));
+        assert_eq!(table.source_line(&record, 4), Some(("a.go", 9)));
+        assert_eq!(table.source_line(&record, 16), None);
+        assert!(table.is_named(0, "main.f"));
+        assert!(!table.is_named(0, "main."));
+        assert!(!table.is_named(1, "main.f"));
+        assert_eq!(
+            [0x1f, 0x20, 0x2f, 0x30].map(|offset| table.find(offset)),
+            [None, Some(0), Some(0), None]
+        );
+    }
+
+    #[test]
+    fn contradictions_are_errors() {
+        let good = table(0x20, 0x30);
+        assert!(Pclntab::parse(&good[..40]).unwrap_err().contains("cut off"));
+        assert!(
+            Pclntab::parse(&table(0x40, 0x30))
+                .unwrap_err()
+                .contains("not in order")
+        );
+        let mut bytes = good.clone();
+        bytes[8] = 200;
+        assert!(
+            Pclntab::parse(&bytes)
+                .unwrap_err()
+                .contains("0xc8 functions")
+        );
+        let mut bytes = good.clone();
+        bytes[40..48].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(Pclntab::parse(&bytes).unwrap_err().contains("parts"));
+        let mut bytes = good.clone();
+        let record = good.len() - FUNCTION_SIZE;
+        bytes[record] = 0x21;
+        let table = Pclntab::parse(&bytes).unwrap();
+        assert!(table.record(0).unwrap_err().contains("0x20"));
+        assert!(table.record(1).is_err());
+    }
+}
