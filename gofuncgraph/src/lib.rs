@@ -4,6 +4,8 @@
 //!
 //! 1. [`cli`]: raw arguments, then resolved settings.
 //! 2. [`binary`]: what a Go executable says about itself; takes `&[u8]`, does no IO.
+//! 3. [`plan`]: patterns, sites and the probe plan; pure, ordered, printable.
 
 pub mod binary;
 pub mod cli;
+pub mod plan;

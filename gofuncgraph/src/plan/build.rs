@@ -1,0 +1,269 @@
+use std::num::NonZero;
+use std::thread;
+
+use super::error::{PlanError, PlanWarning, UnmatchedPattern};
+use super::nearest::nearest_names;
+use super::placement::{EntrySite, Placement, place};
+use super::selection::{Choice, Chooser, Selection, may_attach};
+use super::watch::watch_sites;
+use super::{
+    FunctionId, InstructionCost, Pattern, PlannedFunction, ProbePlan, Site, SiteKind, SkipReason,
+    SkippedFunction, count_reasons,
+};
+use crate::binary::{Function, GoBinary, VirtualAddress};
+
+/// Decides which functions of `binary` are attached, and where.
+///
+/// # Errors
+/// A pattern that gives no function, a main module without one where there are no patterns, and
+/// damaged tables.
+pub fn plan(
+    binary: &GoBinary<'_>,
+    selection: &Selection,
+    placement: Placement,
+) -> Result<ProbePlan, PlanError> {
+    let functions = (0..binary.function_count())
+        .map(|index| binary.function(index))
+        .collect::<Result<Vec<_>, _>>()?;
+    let selection = selection.clone().with_names_of(&functions);
+    let chooser = Chooser::new(&selection, binary.main_module());
+
+    let mut plan = ProbePlan::default();
+    let mut candidates = Vec::new();
+    for function in &functions {
+        match chooser.choose(function) {
+            Choice::NotWanted => {}
+            Choice::Skip(reason) => plan.skipped.push(skipped(function, reason)),
+            Choice::Attach { is_target } => candidates.push(Candidate {
+                function,
+                code: binary
+                    .code(function.start..function.end)
+                    .unwrap_or_default(),
+                is_target,
+            }),
+        }
+    }
+    for placed in place_all(&candidates, placement) {
+        plan.add(binary, placed);
+    }
+    plan.skipped.sort_by_key(|skipped| skipped.start);
+    check_patterns(&plan, &selection, &functions)?;
+
+    let (watched, warnings) = watch_sites(binary, &functions);
+    plan.warnings.extend(warnings);
+    plan.warnings.extend(idle_excludes(&selection, &functions));
+    for site in watched {
+        plan.sites
+            .extend(binary.file_offset(site.address).map(|file_offset| Site {
+                kind: site.kind,
+                address: site.address,
+                file_offset,
+                cost: site.cost,
+            }));
+    }
+    plan.sites.sort_by_key(|site| site.address);
+    Ok(plan)
+}
+
+fn skipped(function: &Function<'_>, reason: SkipReason) -> SkippedFunction {
+    SkippedFunction {
+        name: function.name.to_owned(),
+        start: function.start,
+        reason,
+    }
+}
+
+/// A function that is attached if its code allows.
+struct Candidate<'a> {
+    function: &'a Function<'a>,
+    /// Empty where the file does not have it.
+    code: &'a [u8],
+    is_target: bool,
+}
+
+/// A candidate and its sites.
+struct Placed<'a> {
+    candidate: &'a Candidate<'a>,
+    entry: Result<EntrySite, SkipReason>,
+    /// Offsets from the function's start.
+    exits: Vec<u32>,
+}
+
+/// A thread for less code than this would cost more than it saves.
+const BYTES_PER_THREAD: usize = 512 * 1024;
+const MAX_THREADS: usize = 8;
+
+/// In the order of the candidates.
+fn place_all<'a>(candidates: &'a [Candidate<'a>], placement: Placement) -> Vec<Placed<'a>> {
+    let place_chunk = move |chunk: &'a [Candidate<'a>]| -> Vec<Placed<'a>> {
+        let mut exits = Vec::new();
+        chunk
+            .iter()
+            .map(|candidate| {
+                exits.clear();
+                let start = candidate.function.start.0;
+                let entry = place(candidate.code, start, placement, &mut exits);
+                Placed {
+                    candidate,
+                    entry,
+                    exits: exits.clone(),
+                }
+            })
+            .collect()
+    };
+    let bytes: usize = candidates.iter().map(|it| it.code.len()).sum();
+    let threads = thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(bytes / BYTES_PER_THREAD)
+        .min(MAX_THREADS);
+    if threads <= 1 {
+        return place_chunk(candidates);
+    }
+    let chunks = split_evenly(candidates, bytes.div_ceil(threads));
+    thread::scope(|scope| {
+        let workers: Vec<_> = chunks
+            .into_iter()
+            .map(|chunk| (chunk, scope.spawn(move || place_chunk(chunk))))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|(chunk, worker)| worker.join().unwrap_or_else(|_| place_chunk(chunk)))
+            .collect()
+    })
+}
+
+/// Runs of candidates with about `bytes_per_chunk` of code each.
+fn split_evenly<'a>(
+    mut candidates: &'a [Candidate<'a>],
+    bytes_per_chunk: usize,
+) -> Vec<&'a [Candidate<'a>]> {
+    let mut chunks = Vec::new();
+    while !candidates.is_empty() {
+        let mut bytes = 0;
+        let count = candidates
+            .iter()
+            .position(|candidate| {
+                bytes += candidate.code.len();
+                bytes >= bytes_per_chunk
+            })
+            .map_or(candidates.len(), |last| last + 1);
+        let (chunk, rest) = candidates.split_at(count);
+        chunks.push(chunk);
+        candidates = rest;
+    }
+    chunks
+}
+
+impl ProbePlan {
+    /// Functions come in the order of addresses.
+    fn add(&mut self, binary: &GoBinary<'_>, placed: Placed<'_>) {
+        let function = placed.candidate.function;
+        match sites_of(binary, &placed, self.functions.len()) {
+            Ok(sites) => {
+                self.sites.extend(sites);
+                self.functions.push(PlannedFunction {
+                    name: function.name.to_owned(),
+                    start: function.start,
+                    is_target: placed.candidate.is_target,
+                });
+            }
+            Err(reason) => self.skipped.push(skipped(function, reason)),
+        }
+    }
+}
+
+fn sites_of(
+    binary: &GoBinary<'_>,
+    placed: &Placed<'_>,
+    function_index: usize,
+) -> Result<Vec<Site>, SkipReason> {
+    let start = placed.candidate.function.start;
+    let id = FunctionId(u32::try_from(function_index).map_err(|_| SkipReason::Undecodable)?);
+    let site = |kind, offset, cost| -> Option<Site> {
+        let address: VirtualAddress = start.checked_add(u64::from(offset))?;
+        Some(Site {
+            kind,
+            address,
+            file_offset: binary.file_offset(address)?,
+            cost,
+        })
+    };
+    let entry = placed.entry?;
+    let exits = placed
+        .exits
+        .iter()
+        .map(|&exit| site(SiteKind::Return(id), exit, InstructionCost::SingleStepped));
+    std::iter::once(site(SiteKind::Entry(id), entry.offset, entry.cost))
+        .chain(exits)
+        .collect::<Option<Vec<_>>>()
+        .ok_or(SkipReason::Undecodable)
+}
+
+/// Every pattern has to give a function to attach.
+fn check_patterns(
+    plan: &ProbePlan,
+    selection: &Selection,
+    functions: &[Function<'_>],
+) -> Result<(), PlanError> {
+    let unmatched: Vec<_> = selection
+        .targets
+        .iter()
+        .chain(&selection.wildcards)
+        .filter(|pattern| {
+            !plan
+                .functions
+                .iter()
+                .any(|it| pattern.matches(&it.name) && may_attach(pattern, &it.name))
+        })
+        .map(|pattern| explain(pattern, plan, functions))
+        .collect();
+    if !unmatched.is_empty() {
+        return Err(PlanError::Unmatched(unmatched));
+    }
+    if plan.functions.is_empty() {
+        return Err(PlanError::NothingInMainModule {
+            reasons: count_reasons(plan.skipped.iter().map(|skipped| skipped.reason)),
+        });
+    }
+    Ok(())
+}
+
+/// Says of a pattern that gives nothing what it matches, else what it may have meant.
+fn explain(pattern: &Pattern, plan: &ProbePlan, functions: &[Function<'_>]) -> UnmatchedPattern {
+    /// Skipped functions to name.
+    const EXAMPLES: usize = 3;
+
+    let matches: Vec<_> = functions
+        .iter()
+        .filter(|function| pattern.matches(function.name))
+        .collect();
+    let reasons = count_reasons(matches.iter().map(|function| {
+        plan.skipped
+            .binary_search_by_key(&function.start, |skipped| skipped.start)
+            .ok()
+            .and_then(|index| plan.skipped.get(index))
+            .map_or(SkipReason::RuntimeInternal, |skipped| skipped.reason)
+    }));
+    let names: Vec<_> = if matches.is_empty() {
+        nearest_names(pattern.as_str(), functions.iter().map(|it| it.name))
+    } else {
+        matches.iter().take(EXAMPLES).map(|it| it.name).collect()
+    };
+    UnmatchedPattern {
+        pattern: pattern.to_string(),
+        reasons,
+        names: names.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// Which exclude patterns match no function at all.
+fn idle_excludes<'a>(
+    selection: &'a Selection,
+    functions: &'a [Function<'_>],
+) -> impl Iterator<Item = PlanWarning> + 'a {
+    selection
+        .excludes
+        .iter()
+        .filter(|pattern| !functions.iter().any(|it| pattern.matches(it.name)))
+        .map(|pattern| PlanWarning::ExcludesNothing(pattern.to_string()))
+}

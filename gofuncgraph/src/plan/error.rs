@@ -1,0 +1,119 @@
+use std::fmt;
+
+use super::SkipReason;
+use crate::binary::BinaryError;
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Some patterns give no function to attach. The command ends with "nothing matched".
+    #[error("{}", list(.0))]
+    Unmatched(Vec<UnmatchedPattern>),
+    /// No pattern was given, and the main module has no function to attach. The command ends
+    /// with "nothing matched".
+    #[error(
+        "none of the main module's functions can be attached{}: choose others with --uprobe-wildcards",
+        because(.reasons)
+    )]
+    NothingInMainModule {
+        /// Number of skipped functions per reason.
+        reasons: Vec<(SkipReason, usize)>,
+    },
+    /// The file's tables are damaged.
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
+}
+
+/// A pattern that gives no function to attach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnmatchedPattern {
+    /// As the user wrote it.
+    pub pattern: String,
+    /// Number of functions it matches but that are skipped, per reason; empty: it matches none.
+    pub reasons: Vec<(SkipReason, usize)>,
+    /// The first of the skipped functions, or names that the pattern may have meant.
+    pub names: Vec<String>,
+}
+
+impl fmt::Display for UnmatchedPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pattern = &self.pattern;
+        if !self.reasons.is_empty() {
+            write!(
+                f,
+                "'{pattern}' matches only functions that are not attached{}, for instance {}",
+                because(&self.reasons),
+                self.names.join(", "),
+            )?;
+            let remedies = self
+                .reasons
+                .iter()
+                .filter_map(|(reason, _)| reason.remedy());
+            for remedy in remedies {
+                write!(f, "; {remedy}")?;
+            }
+            return Ok(());
+        }
+        write!(f, "'{pattern}' matches no function")?;
+        if self.names.is_empty() {
+            f.write_str(
+                "; a pattern has to match a function's whole name, with * for any text \
+                 (a function that is inlined everywhere has no code of its own)",
+            )
+        } else {
+            f.write_str(
+                "; a pattern has to match a function's whole name, with * for any text. \
+                 The nearest names:",
+            )?;
+            self.names
+                .iter()
+                .try_for_each(|name| write!(f, "\n  {name}"))
+        }
+    }
+}
+
+fn list(patterns: &[UnmatchedPattern]) -> String {
+    let lines: Vec<_> = patterns.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+fn because(reasons: &[(SkipReason, usize)]) -> String {
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let counts: Vec<_> = reasons
+        .iter()
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    format!(" ({})", counts.join(", "))
+}
+
+/// What will be missing though there is a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanWarning {
+    /// The place where `runtime.recovery` resumes a function is not known.
+    RecoveryNotFound,
+    /// The entry of `runtime.goexit1` is not known.
+    GoroutineExitNotFound,
+    /// An exclude pattern, probably mistyped.
+    ExcludesNothing(String),
+}
+
+impl fmt::Display for PlanWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RecoveryNotFound => f.write_str(
+                "no call of runtime.gogo was found in runtime.recovery: calls that a recovered \
+                 panic unwinds will be shown as 'exit lost' instead of 'unwound', and later than \
+                 they ended",
+            ),
+            Self::GoroutineExitNotFound => f.write_str(
+                "runtime.goexit1 was not found: trees of goroutines that end by runtime.Goexit \
+                 stay open until the process ends",
+            ),
+            Self::ExcludesNothing(pattern) => {
+                write!(f, "--exclude '{pattern}' takes nothing away")
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Patterns, sites and the probe plan: pure, ordered, printable.
+//!
+//! [`plan`] turns a [`Selection`] of functions into a [`ProbePlan`]: which instructions of the
+//! file get probes, what each is for and what a hit costs. It reads the executable's tables and
+//! code and nothing else, so the same file and selection always give the same plan.
+
+mod build;
+mod dry_run;
+mod error;
+mod instruction;
+mod nearest;
+mod pattern;
+mod placement;
+mod selection;
+mod skip;
+mod watch;
+
+pub use build::plan;
+pub use error::{PlanError, PlanWarning, UnmatchedPattern};
+pub use pattern::Pattern;
+pub use placement::Placement;
+pub use selection::Selection;
+pub use skip::{SkipReason, SkippedFunction, count_reasons};
+
+use crate::binary::{FileOffset, VirtualAddress};
+
+/// Names a site of one plan: its index in [`ProbePlan::sites`], and the cookie of its probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SiteId(pub u32);
+
+/// Names a function of one plan: its index in [`ProbePlan::functions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FunctionId(pub u32);
+
+/// What a probe is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteKind {
+    /// SP points at the return address of a call that begins.
+    Entry(FunctionId),
+    /// A RET of the function.
+    Return(FunctionId),
+    /// The `call runtime.gogo` in `runtime.recovery`.
+    Recovery,
+    /// The entry of `runtime.goexit1`.
+    GoroutineExit,
+}
+
+/// How the kernel executes the probed instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstructionCost {
+    /// The kernel emulates it: cheap.
+    Emulated,
+    /// The kernel single-steps a copy of it: a second exception.
+    SingleStepped,
+}
+
+impl InstructionCost {
+    /// Whether it is the cheap one.
+    pub fn is_emulated(self) -> bool {
+        self == Self::Emulated
+    }
+}
+
+/// One place for a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// What it is for.
+    pub kind: SiteKind,
+    /// Of the probed instruction.
+    pub address: VirtualAddress,
+    /// Of the probed instruction.
+    pub file_offset: FileOffset,
+    /// What a hit costs.
+    pub cost: InstructionCost,
+}
+
+/// A function that will be attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedFunction {
+    /// Full Go name.
+    pub name: String,
+    /// First instruction.
+    pub start: VirtualAddress,
+    /// It can start a tree.
+    pub is_target: bool,
+}
+
+/// What will be attached to one file. Its `Display` is what `--dry-run` prints.
+///
+/// A function that is one RET has its entry and its exit at the same address: the entry comes
+/// first among the sites, and has to be handled first at each hit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbePlan {
+    /// In the order of addresses; indexed by [`FunctionId`]. Each has one entry site.
+    pub functions: Vec<PlannedFunction>,
+    /// In the order of addresses; indexed by [`SiteId`].
+    pub sites: Vec<Site>,
+    /// What patterns chose but is not attached, in the order of addresses.
+    pub skipped: Vec<SkippedFunction>,
+    /// What will be missing.
+    pub warnings: Vec<PlanWarning>,
+}

@@ -1,0 +1,198 @@
+//! Where the probes of one function go, from its bytes alone.
+
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Register};
+
+use super::instruction::probe_cost;
+use super::{InstructionCost, SkipReason};
+use crate::cli::PlacementChoice;
+
+/// Which instructions probes are put on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// Entry at the `push %rbp` that follows the stack check, else at the first instruction;
+    /// exit at every RET. An entry counts once per call, and mostly on an emulated instruction.
+    #[default]
+    Standard,
+    /// Entry at the first instruction, exit at every RET: to compare with. A call whose stack
+    /// has to grow is counted twice.
+    Classic,
+}
+
+impl From<PlacementChoice> for Placement {
+    fn from(choice: PlacementChoice) -> Self {
+        match choice {
+            PlacementChoice::Standard => Self::Standard,
+            PlacementChoice::Classic => Self::Classic,
+        }
+    }
+}
+
+/// Where a function's entry probe goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EntrySite {
+    /// From the function's start, in bytes. SP still points at the return address there.
+    pub(super) offset: u32,
+    pub(super) cost: InstructionCost,
+}
+
+const BITNESS: u32 = 64;
+
+/// Finds the sites of the function whose bytes, padding included, are `code` and whose first
+/// instruction is at `start`. Appends the offsets of its RETs to `exits`, in their order; what
+/// is appended when the answer is an error means nothing.
+pub(super) fn place(
+    code: &[u8],
+    start: u64,
+    placement: Placement,
+    exits: &mut Vec<u32>,
+) -> Result<EntrySite, SkipReason> {
+    let length = u32::try_from(code.len()).map_err(|_| SkipReason::Undecodable)?;
+    let end = start
+        .checked_add(u64::from(length))
+        .ok_or(SkipReason::Undecodable)?;
+    let after_check = length_of_stack_check(code, start);
+    let standard_site = start + u64::from(after_check);
+    let probed = match placement {
+        Placement::Standard => after_check,
+        Placement::Classic => 0,
+    };
+
+    let mut entry = None;
+    let mut decoder = Decoder::with_ip(BITNESS, code, start, DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    while decoder.can_decode() {
+        decoder.decode_out(&mut instruction);
+        let offset = offset_from(start, instruction.ip());
+        if offset == probed && !instruction.is_invalid() {
+            let bytes = bytes_at(code, offset, instruction.len());
+            let cost = probe_cost(bytes).ok_or(SkipReason::EntryNotProbeable)?;
+            entry = Some(EntrySite { offset, cost });
+        }
+        match instruction.flow_control() {
+            FlowControl::Next | FlowControl::Call | FlowControl::IndirectCall => {}
+            FlowControl::Return => match instruction.code() {
+                Code::Retnq | Code::Retnq_imm16 => exits.push(offset),
+                _ => return Err(SkipReason::Undecodable),
+            },
+            FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
+                let target = instruction.near_branch_target();
+                if target == standard_site {
+                    return Err(SkipReason::MayRepeat);
+                }
+                if !(start..end).contains(&target) {
+                    return Err(SkipReason::TailJump);
+                }
+            }
+            FlowControl::IndirectBranch => {
+                if !is_switch(&instruction) {
+                    return Err(SkipReason::TailJump);
+                }
+            }
+            FlowControl::Interrupt | FlowControl::Exception | FlowControl::XbeginXabortXend => {
+                if instruction.is_invalid() {
+                    let rest = code.get(offset as usize..).unwrap_or_default();
+                    if rest.iter().any(|byte| !matches!(byte, 0x00 | 0xcc)) {
+                        return Err(SkipReason::Undecodable);
+                    }
+                    break;
+                }
+            }
+        }
+    }
+    entry.ok_or(SkipReason::Undecodable)
+}
+
+/// Offsets of the direct calls in `code` whose target is one of `targets`.
+pub(super) fn calls_to(code: &[u8], start: u64, targets: &[u64]) -> Vec<u32> {
+    Decoder::with_ip(BITNESS, code, start, DecoderOptions::NONE)
+        .into_iter()
+        .filter(|instruction| {
+            instruction.code() == Code::Call_rel32_64
+                && targets.contains(&instruction.near_branch_target())
+        })
+        .map(|instruction| offset_from(start, instruction.ip()))
+        .collect()
+}
+
+/// Functions are shorter than 4 GiB; the decoder wraps at the end of the address space.
+fn offset_from(start: u64, address: u64) -> u32 {
+    address.wrapping_sub(start) as u32
+}
+
+fn bytes_at(code: &[u8], offset: u32, length: usize) -> &[u8] {
+    code.get(offset as usize..)
+        .and_then(|rest| rest.get(..length))
+        .unwrap_or_default()
+}
+
+/// A `switch` jumps through a table that is indexed by words; every other indirect jump of
+/// compiled code leaves the function (Go: cmd/compile/internal/amd64, JUMPTABLE).
+fn is_switch(jump: &Instruction) -> bool {
+    jump.memory_index() != Register::None && jump.memory_index_scale() == 8
+}
+
+/// Bytes of the comparison of SP with the stack guard, and of the branch that calls for more
+/// stack, at the start of a function; 0 where there is none
+/// (Go: cmd/internal/obj/x86/obj6.go, `stacksplit`).
+fn length_of_stack_check(code: &[u8], start: u64) -> u32 {
+    let mut decoder = Decoder::with_ip(BITNESS, code, start, DecoderOptions::NONE);
+    let mut next = || match decoder.can_decode() {
+        true => decoder.decode(),
+        false => Instruction::default(),
+    };
+    let first = next();
+    let checked = if compares_with_guard(&first, Register::RSP) {
+        Some(next())
+    } else if is_address_below_stack_pointer(&first) {
+        compares_with_guard(&next(), Register::R12).then(&mut next)
+    } else if is_copy_of_stack_pointer(&first) {
+        let is_huge_frame = subtracts_from_r12(&next())
+            && matches!(next().code(), Code::Jb_rel8_64 | Code::Jb_rel32_64)
+            && compares_with_guard(&next(), Register::R12);
+        is_huge_frame.then(&mut next)
+    } else {
+        None
+    };
+    match checked {
+        Some(branch) if matches!(branch.code(), Code::Jbe_rel8_64 | Code::Jbe_rel32_64) => {
+            offset_from(start, branch.next_ip())
+        }
+        _ => 0,
+    }
+}
+
+/// `cmp guard(%r14), register`, where the guard is `stackguard0` or `stackguard1` of g.
+fn compares_with_guard(instruction: &Instruction, register: Register) -> bool {
+    instruction.code() == Code::Cmp_r64_rm64
+        && instruction.op0_register() == register
+        && instruction.memory_base() == Register::R14
+        && instruction.memory_index() == Register::None
+        && matches!(instruction.memory_displacement64(), 0x10 | 0x18)
+}
+
+/// `lea -X(%rsp), %r12`.
+fn is_address_below_stack_pointer(instruction: &Instruction) -> bool {
+    instruction.code() == Code::Lea_r64_m
+        && instruction.op0_register() == Register::R12
+        && instruction.memory_base() == Register::RSP
+        && instruction.memory_index() == Register::None
+}
+
+/// `mov %rsp, %r12`.
+fn is_copy_of_stack_pointer(instruction: &Instruction) -> bool {
+    matches!(instruction.code(), Code::Mov_rm64_r64 | Code::Mov_r64_rm64)
+        && instruction.op0_register() == Register::R12
+        && instruction.op1_register() == Register::RSP
+}
+
+/// `sub $X, %r12`.
+fn subtracts_from_r12(instruction: &Instruction) -> bool {
+    matches!(
+        instruction.code(),
+        Code::Sub_rm64_imm8 | Code::Sub_rm64_imm32
+    ) && instruction.op0_register() == Register::R12
+}
+
+#[cfg(test)]
+#[path = "placement_tests.rs"]
+mod tests;

@@ -1,0 +1,74 @@
+//! Places in the Go runtime that say that calls are over though no RET was executed.
+
+use super::placement::{Placement, calls_to, place};
+use super::{InstructionCost, PlanWarning, SiteKind};
+use crate::binary::{Function, GoBinary, VirtualAddress};
+
+/// Every goroutine calls it last (Go: src/runtime/proc.go).
+pub(super) const GOROUTINE_EXIT: &str = "runtime.goexit1";
+/// Resumes a function that recovered a panic (Go: src/runtime/panic.go) …
+const RECOVERY: &str = "runtime.recovery";
+/// … by calling this.
+const RESUME: &str = "runtime.gogo";
+
+/// A site that no function of the user's is behind.
+pub(super) struct WatchSite {
+    pub(super) kind: SiteKind,
+    pub(super) address: VirtualAddress,
+    pub(super) cost: InstructionCost,
+}
+
+/// The sites to watch, and what will be wrong where one was not found.
+pub(super) fn watch_sites(
+    binary: &GoBinary<'_>,
+    functions: &[Function<'_>],
+) -> (Vec<WatchSite>, Vec<PlanWarning>) {
+    let mut recoveries = Vec::new();
+    let mut resumes = Vec::new();
+    let mut exits = Vec::new();
+    for function in functions {
+        match function.name {
+            RECOVERY => recoveries.push(function),
+            RESUME => resumes.push(function.start.0),
+            // Its ABI0 twin is a wrapper that jumps to it.
+            GOROUTINE_EXIT if !function.is_wrapper => exits.push(function),
+            _ => {}
+        }
+    }
+    let code = |function: &Function<'_>| {
+        binary
+            .code(function.start..function.end)
+            .unwrap_or_default()
+    };
+
+    let mut sites = Vec::new();
+    let mut warnings = Vec::new();
+    for function in recoveries {
+        let start = function.start.0;
+        let calls = calls_to(code(function), start, &resumes);
+        sites.extend(calls.into_iter().filter_map(|offset| {
+            Some(WatchSite {
+                kind: SiteKind::Recovery,
+                address: function.start.checked_add(u64::from(offset))?,
+                cost: InstructionCost::Emulated,
+            })
+        }));
+    }
+    if sites.is_empty() {
+        warnings.push(PlanWarning::RecoveryNotFound);
+    }
+    let exit = exits.into_iter().find_map(|function| {
+        let code = code(function);
+        let entry = place(code, function.start.0, Placement::Standard, &mut Vec::new()).ok()?;
+        Some(WatchSite {
+            kind: SiteKind::GoroutineExit,
+            address: function.start.checked_add(u64::from(entry.offset))?,
+            cost: entry.cost,
+        })
+    });
+    if exit.is_none() {
+        warnings.push(PlanWarning::GoroutineExitNotFound);
+    }
+    sites.extend(exit);
+    (sites, warnings)
+}

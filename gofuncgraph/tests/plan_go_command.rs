@@ -1,0 +1,288 @@
+//! The plan for every function of the `go` command's own executable, against a plain linear
+//! disassembly and against `go tool objdump`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+
+use gofuncgraph::binary::{Function, GoBinary};
+use gofuncgraph::plan::{
+    FunctionId, Pattern, Placement, PlanError, ProbePlan, Selection, SiteKind, SkipReason, plan,
+};
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
+
+fn run_go(args: &[&str]) -> String {
+    let output = Command::new("go")
+        .args(args)
+        .output()
+        .expect("this test needs the go command in PATH");
+    assert!(
+        output.status.success(),
+        "go {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("go prints UTF-8")
+}
+
+fn go_command() -> PathBuf {
+    PathBuf::from(run_go(&["env", "GOROOT"]).trim()).join("bin/go")
+}
+
+fn patterns(texts: &[&str]) -> Vec<Pattern> {
+    texts.iter().copied().map(Pattern::new).collect()
+}
+
+fn everything() -> Selection {
+    Selection {
+        wildcards: patterns(&["*", "runtime*", "internal/runtime/*", "internal/abi*"]),
+        ..Selection::default()
+    }
+}
+
+struct GoCommand {
+    path: PathBuf,
+    data: Vec<u8>,
+}
+
+impl GoCommand {
+    fn read() -> Self {
+        let path = go_command();
+        let data = std::fs::read(&path).expect("read the go command");
+        Self { path, data }
+    }
+
+    fn binary(&self) -> GoBinary<'_> {
+        GoBinary::parse(&self.data).expect("parse the go command")
+    }
+}
+
+/// By start address.
+fn functions<'data>(binary: &GoBinary<'data>) -> BTreeMap<u64, Function<'data>> {
+    (0..binary.function_count())
+        .map(|index| binary.function(index).expect("function"))
+        .map(|function| (function.start.0, function))
+        .collect()
+}
+
+/// Entry address and return addresses of every planned function.
+fn sites_by_function(plan: &ProbePlan) -> Vec<(Option<u64>, Vec<u64>)> {
+    let mut sites = vec![(None, Vec::new()); plan.functions.len()];
+    for site in &plan.sites {
+        match site.kind {
+            SiteKind::Entry(FunctionId(id)) => {
+                let earlier = sites[id as usize].0.replace(site.address.0);
+                assert_eq!(earlier, None, "two entries of {id}");
+            }
+            SiteKind::Return(FunctionId(id)) => sites[id as usize].1.push(site.address.0),
+            SiteKind::Recovery | SiteKind::GoroutineExit => {}
+        }
+    }
+    sites
+}
+
+#[test]
+fn every_site_of_the_go_command_is_right() {
+    let go = GoCommand::read();
+    let binary = go.binary();
+    let plan = plan(&binary, &everything(), Placement::Standard).expect("plan");
+    assert!(plan.functions.len() > 10_000, "{}", plan.functions.len());
+    assert!(plan.sites.is_sorted_by_key(|site| site.address));
+    assert!(plan.functions.is_sorted_by_key(|function| function.start));
+
+    let functions = functions(&binary);
+    for (planned, (entry, returns)) in plan.functions.iter().zip(sites_by_function(&plan)) {
+        let name = &planned.name;
+        let function = functions[&planned.start.0];
+        let entry = entry.unwrap_or_else(|| panic!("{name} has no entry"));
+        let code = binary.code(function.start..function.end).expect("code");
+        let mut boundaries = BTreeSet::new();
+        let mut rets = Vec::new();
+        for instruction in Decoder::with_ip(64, code, function.start.0, DecoderOptions::NONE) {
+            assert!(!instruction.is_invalid(), "{name}");
+            boundaries.insert(instruction.ip());
+            match instruction.flow_control() {
+                FlowControl::Return => rets.push(instruction.ip()),
+                FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
+                    let target = instruction.near_branch_target();
+                    assert_ne!(target, entry, "{name} branches to its entry site");
+                }
+                _ => {}
+            }
+        }
+        assert!(boundaries.contains(&entry), "{name}: entry {entry:#x}");
+        assert_eq!(returns, rets, "{name}");
+    }
+    for site in &plan.sites {
+        let byte = go.data[site.file_offset.0 as usize];
+        match site.kind {
+            SiteKind::Return(_) => assert_eq!(byte, 0xc3, "{}", site.address),
+            SiteKind::Recovery => assert_eq!(byte, 0xe8, "{}", site.address),
+            SiteKind::GoroutineExit => assert_eq!(byte, 0x55, "{}", site.address),
+            SiteKind::Entry(_) => {}
+        }
+    }
+
+    let entries = plan.functions.len();
+    let emulated = plan
+        .sites
+        .iter()
+        .filter(|site| matches!(site.kind, SiteKind::Entry(_)) && site.cost.is_emulated())
+        .count();
+    let share = emulated * 100 / entries;
+    println!("{emulated} of {entries} entries are emulated ({share}%)");
+    assert!(share >= 80, "{share}%");
+}
+
+#[test]
+fn what_is_skipped_in_the_go_command_is_skipped_for_good_reason() {
+    let go = GoCommand::read();
+    let binary = go.binary();
+    let plan = plan(&binary, &everything(), Placement::Standard).expect("plan");
+    let functions = functions(&binary);
+    let mut tail_jumps = 0;
+    for skipped in &plan.skipped {
+        let function = functions[&skipped.start.0];
+        match skipped.reason {
+            // The compiler's wrappers of promoted methods do not carry the wrapper's funcID.
+            SkipReason::TailJump => {
+                let code = binary.code(function.start..function.end).expect("code");
+                let returns = Decoder::with_ip(64, code, function.start.0, DecoderOptions::NONE)
+                    .into_iter()
+                    .any(|instruction| instruction.flow_control() == FlowControl::Return);
+                assert!(!returns, "{}", skipped.name);
+                tail_jumps += 1;
+            }
+            SkipReason::Assembly => assert!(function.flags.is_assembly(), "{}", skipped.name),
+            SkipReason::Undecodable => panic!("{} cannot be decoded", skipped.name),
+            _ => {}
+        }
+    }
+    assert!(tail_jumps > 0);
+    assert!(
+        plan.skipped.len() * 10 < plan.functions.len(),
+        "{} skipped",
+        plan.skipped.len()
+    );
+}
+
+#[test]
+fn the_runtime_is_watched_whatever_is_chosen() {
+    let go = GoCommand::read();
+    let binary = go.binary();
+    let only_main = Selection {
+        targets: patterns(&["main.main"]),
+        ..Selection::default()
+    };
+    for selection in [everything(), only_main] {
+        let plan = plan(&binary, &selection, Placement::Standard).expect("plan");
+        let count = |kind| plan.sites.iter().filter(|site| site.kind == kind).count();
+        assert_eq!(count(SiteKind::GoroutineExit), 1);
+        assert!(count(SiteKind::Recovery) >= 1);
+        assert_eq!(plan.warnings, []);
+        assert!(
+            !plan
+                .functions
+                .iter()
+                .any(|function| function.name == "runtime.goexit1")
+        );
+    }
+}
+
+#[test]
+fn the_same_question_has_the_same_answer() {
+    let go = GoCommand::read();
+    let binary = go.binary();
+    let first = plan(&binary, &everything(), Placement::Standard).expect("plan");
+    let second = plan(&binary, &everything(), Placement::Standard).expect("plan");
+    assert!(first == second);
+    assert!(first.to_string() == second.to_string());
+
+    let classic = plan(&binary, &everything(), Placement::Classic).expect("plan");
+    for (function, (entry, _)) in classic.functions.iter().zip(sites_by_function(&classic)) {
+        assert_eq!(entry, Some(function.start.0), "{}", function.name);
+    }
+}
+
+#[test]
+fn patterns_that_give_nothing_say_why() {
+    let go = GoCommand::read();
+    let binary = go.binary();
+    let error = |wildcards: &[&str], targets: &[&str]| {
+        let selection = Selection {
+            wildcards: patterns(wildcards),
+            targets: patterns(targets),
+            excludes: patterns(&["main.main"]),
+            exclude_vendor: true,
+        };
+        match plan(&binary, &selection, Placement::Standard) {
+            Err(PlanError::Unmatched(unmatched)) => unmatched,
+            other => panic!("{wildcards:?} {targets:?} gave {other:?}"),
+        }
+    };
+    let mistyped = error(&["os.*"], &["*.printFUNC"]);
+    assert_eq!(mistyped.len(), 1);
+    assert_eq!(mistyped[0].pattern, "*.printFUNC");
+    assert_eq!(mistyped[0].reasons, []);
+
+    let mistyped = error(&[], &["os.RaedFile"]);
+    assert_eq!(mistyped[0].names[0], "os.ReadFile");
+
+    let runtime = error(&["os.*"], &["*.mallocgc"]);
+    assert_eq!(runtime[0].reasons, [(SkipReason::RuntimeInternal, 1)]);
+    assert_eq!(runtime[0].names, ["runtime.mallocgc"]);
+
+    let excluded = error(&["os.*", "main.main"], &[]);
+    assert_eq!(excluded[0].reasons, [(SkipReason::Excluded, 1)]);
+
+    let vendored = error(&["cmd/vendor/*"], &[]);
+    assert_eq!(vendored[0].reasons.len(), 1);
+    assert_eq!(vendored[0].reasons[0].0, SkipReason::Vendored);
+}
+
+/// Addresses of all instructions, and of the RETs, by function start, as objdump has them.
+type Listing = BTreeMap<u64, (BTreeSet<u64>, Vec<u64>)>;
+
+fn objdump(path: &str, name_pattern: &str) -> Listing {
+    let mut listing = Listing::new();
+    let mut start = None;
+    for line in run_go(&["tool", "objdump", "-s", name_pattern, path]).lines() {
+        if line.starts_with("TEXT ") {
+            start = None;
+            continue;
+        }
+        let mut fields = line.split_whitespace().skip(1);
+        let address = fields
+            .next()
+            .and_then(|field| u64::from_str_radix(field.strip_prefix("0x")?, 16).ok());
+        let Some(address) = address else { continue };
+        let mnemonic = fields.nth(1).unwrap_or_default();
+        let (boundaries, rets) = listing.entry(*start.get_or_insert(address)).or_default();
+        boundaries.insert(address);
+        if mnemonic == "RET" {
+            rets.push(address);
+        }
+    }
+    listing
+}
+
+#[test]
+fn sites_agree_with_objdump() {
+    let go = GoCommand::read();
+    let binary = go.binary();
+    let selection = everything();
+    let plan = plan(&binary, &selection, Placement::Standard).expect("plan");
+    let path = go.path.to_str().expect("a UTF-8 path");
+    let listing = objdump(path, r"^(os|fmt|net/http|runtime|cmd/go/internal/load)\.");
+    let mut compared = 0;
+    for (planned, (entry, returns)) in plan.functions.iter().zip(sites_by_function(&plan)) {
+        let Some((boundaries, rets)) = listing.get(&planned.start.0) else {
+            continue;
+        };
+        let entry = entry.expect("an entry");
+        assert!(boundaries.contains(&entry), "{}: {entry:#x}", planned.name);
+        assert_eq!(&returns, rets, "{}", planned.name);
+        compared += 1;
+    }
+    println!("{compared} functions agree with objdump");
+    assert!(compared > 1_000, "{compared}");
+}
