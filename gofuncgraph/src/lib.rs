@@ -5,7 +5,9 @@
 //! 1. [`cli`]: raw arguments, then resolved settings.
 //! 2. [`binary`]: what a Go executable says about itself; takes `&[u8]`, does no IO.
 //! 3. [`plan`]: patterns, sites and the probe plan; pure, ordered, printable.
+//! 4. [`kernel`]: loading, linking, maps and the ring; the only user of aya.
 
 pub mod binary;
 pub mod cli;
+pub mod kernel;
 pub mod plan;

@@ -1,0 +1,68 @@
+//! Which capabilities this process has.
+
+use std::fs;
+
+use super::KernelError;
+
+/// Bits of CapEff (Linux: include/uapi/linux/capability.h).
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+/// Whether loading and attaching can be tried at all.
+///
+/// # Errors
+/// [`KernelError::NotPermitted`] names what is missing.
+pub(super) fn check() -> Result<(), KernelError> {
+    // Without /proc nothing is known, and the kernel's own answer decides.
+    let Some(effective) = fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| parse_effective(&status))
+    else {
+        return Ok(());
+    };
+    match missing(effective) {
+        Some(missing) => Err(KernelError::NotPermitted { missing }),
+        None => Ok(()),
+    }
+}
+
+fn parse_effective(status: &str) -> Option<u64> {
+    let value = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(value.trim(), 16).ok()
+}
+
+fn missing(effective: u64) -> Option<String> {
+    let has = |capability: u32| effective & (1 << capability) != 0;
+    if has(CAP_SYS_ADMIN) {
+        return None;
+    }
+    let names: Vec<&str> = [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
+        .into_iter()
+        .filter(|(capability, _)| !has(*capability))
+        .map(|(_, name)| name)
+        .collect();
+    (!names.is_empty()).then(|| names.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_what_is_missing() {
+        assert_eq!(missing(0).as_deref(), Some("CAP_BPF and CAP_PERFMON"));
+        assert_eq!(missing(1 << CAP_BPF).as_deref(), Some("CAP_PERFMON"));
+        assert_eq!(missing(1 << CAP_BPF | 1 << CAP_PERFMON), None);
+        assert_eq!(missing(1 << CAP_SYS_ADMIN), None);
+    }
+
+    #[test]
+    fn reads_the_effective_set() {
+        let status = "Name:\tx\nCapPrm:\t0000000000000001\nCapEff:\t000000c000000000\n";
+        assert_eq!(parse_effective(status), Some(1 << 39 | 1 << 38));
+        assert_eq!(parse_effective("Name:\tx\n"), None);
+    }
+}

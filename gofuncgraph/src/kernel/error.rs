@@ -1,0 +1,96 @@
+use std::io;
+
+/// Why the kernel side cannot do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// Capabilities are missing.
+    #[error(
+        "not permitted: tracing needs {missing}; run as root (sudo gofuncgraph …), or grant them with \
+         `sudo setcap cap_bpf,cap_perfmon=ep` on the gofuncgraph binary"
+    )]
+    NotPermitted {
+        /// For instance `CAP_BPF and CAP_PERFMON`.
+        missing: String,
+    },
+    /// All capabilities are there, but the kernel refused nevertheless.
+    #[error(
+        "not permitted: the kernel refused {action} ({source}) although CAP_BPF and CAP_PERFMON are there; a security \
+         module, kernel lockdown or a container's seccomp profile may forbid it, try as root outside the container"
+    )]
+    Refused {
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The kernel lacks uprobe_multi links.
+    #[error(
+        "this kernel ({release}) has no uprobe_multi links: gofuncgraph needs Linux 6.6 or newer \
+         with CONFIG_UPROBE_EVENTS and CONFIG_BPF_EVENTS"
+    )]
+    NoUprobeMulti {
+        /// As `uname -r` has it.
+        release: String,
+    },
+    /// The eBPF object cannot be read, or does not fit this version of gofuncgraph.
+    #[error("the eBPF object is unusable: {reason}; rebuild it with `cargo xtask build-ebpf`")]
+    Object {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The kernel refused a program.
+    #[error("the kernel did not load the program {program}: {source}{log}")]
+    ProgramLoad {
+        /// Its name.
+        program: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+        /// The verifier's words on lines of their own, or nothing.
+        log: String,
+    },
+    /// Maps could not be created, or aya failed otherwise.
+    #[error("the kernel did not accept {what}: {reason}")]
+    Setup {
+        /// What was being set up.
+        what: &'static str,
+        /// aya's message with its causes.
+        reason: String,
+    },
+    /// A link could not be made.
+    #[error("cannot attach {probes} probes: {source}")]
+    Attach {
+        /// How many.
+        probes: usize,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The file could not be mapped for attaching.
+    #[error("cannot map the executable's code for attaching: {source}")]
+    MapCode {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A map could not be read or written.
+    #[error("cannot access the map {map}: {reason}")]
+    MapAccess {
+        /// Its name.
+        map: &'static str,
+        /// aya's message.
+        reason: String,
+    },
+}
+
+/// An error and its causes in one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

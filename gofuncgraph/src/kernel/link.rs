@@ -1,0 +1,312 @@
+//! Groups of links that can be added and dropped while tracing.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::thread;
+
+use crate::plan::{ProbePlan, SiteId, SiteKind};
+
+use super::KernelError;
+use super::program::UprobePrograms;
+use super::system_call::{ENOTSUPP, UprobeMulti, link_uprobe_multi};
+
+/// One BPF_LINK_CREATE takes at most this many probes (Linux: kernel/trace/bpf_trace.c,
+/// MAX_UPROBE_MULTI_CNT).
+const PROBES_PER_LINK: usize = 1 << 20;
+
+/// Names a group of links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkGroupId(usize);
+
+/// How an attachment went.
+#[derive(Clone, Debug)]
+pub struct AttachReport {
+    /// For dropping it alone.
+    pub group: LinkGroupId,
+    /// Probes in place.
+    pub attached: usize,
+    /// Sites whose instruction the kernel refuses to probe. They cost only themselves.
+    pub refused: Vec<SiteId>,
+}
+
+/// Probes for one program, as the kernel takes them.
+#[derive(Default)]
+struct Probes {
+    offsets: Vec<u64>,
+    cookies: Vec<u64>,
+}
+
+/// All links of a session.
+#[derive(Default)]
+pub(super) struct LinkGroups {
+    groups: Vec<Vec<OwnedFd>>,
+}
+
+impl LinkGroups {
+    /// Attaches `sites` of `plan` to `file` as one group: one link for
+    /// entries and watched sites, one for returns.
+    pub(super) fn attach(
+        &mut self,
+        programs: &UprobePrograms,
+        file: BorrowedFd<'_>,
+        plan: &ProbePlan,
+        sites: &[SiteId],
+    ) -> Result<AttachReport, KernelError> {
+        let mut entries = Probes::default();
+        let mut returns = Probes::default();
+        for &id in sites {
+            let Some(site) = plan.sites.get(id.0 as usize) else {
+                continue;
+            };
+            let probes = match site.kind {
+                SiteKind::Return(_) => &mut returns,
+                SiteKind::Entry(_) | SiteKind::Recovery | SiteKind::GoroutineExit => &mut entries,
+            };
+            probes.offsets.push(site.file_offset.0);
+            probes.cookies.push(u64::from(id.0));
+        }
+        // The kernel checks an instruction when it is first mapped; without a mapping a bad
+        // offset would fail later, in the target's mmap.
+        let _mapping = CodeMapping::of(file, entries.offsets.iter().chain(&returns.offsets))?;
+        // The descriptor's path names the very file that was planned for, whatever the original
+        // path has become.
+        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| {
+            KernelError::MapCode {
+                source: io::Error::from(io::ErrorKind::InvalidInput),
+            }
+        })?;
+        // Where a function is a single RET, both programs run for the same instruction, and the
+        // kernel runs the one that was attached last first (Linux: kernel/events/uprobes.c,
+        // consumer_add): entries come last.
+        let mut attached = attach_probes(programs.function_return.as_fd(), &path, &returns)?;
+        let entries_attached = attach_probes(programs.entry.as_fd(), &path, &entries)?;
+        attached.links.extend(entries_attached.links);
+        attached.refused.extend(entries_attached.refused);
+        let Attached { links, mut refused } = attached;
+        refused.sort_unstable();
+        self.groups.push(links);
+        Ok(AttachReport {
+            group: LinkGroupId(self.groups.len() - 1),
+            attached: entries.offsets.len() + returns.offsets.len() - refused.len(),
+            refused,
+        })
+    }
+
+    /// Drops one group.
+    pub(super) fn detach(&mut self, group: LinkGroupId) {
+        if let Some(links) = self.groups.get_mut(group.0) {
+            close_in_parallel(std::mem::take(links));
+        }
+    }
+
+    /// Drops every group. No program runs for these probes after it returns.
+    pub(super) fn detach_all(&mut self) {
+        close_in_parallel(self.groups.drain(..).flatten().collect());
+    }
+}
+
+impl Drop for LinkGroups {
+    fn drop(&mut self) {
+        self.detach_all();
+    }
+}
+
+/// Closing a link waits some 50 ms for running handlers, whatever its size.
+fn close_in_parallel<L: Send>(links: Vec<L>) {
+    thread::scope(|scope| {
+        for link in links {
+            scope.spawn(move || drop(link));
+        }
+    });
+}
+
+struct Attached {
+    links: Vec<OwnedFd>,
+    refused: Vec<SiteId>,
+}
+
+fn attach_probes(
+    program: BorrowedFd<'_>,
+    path: &std::ffi::CStr,
+    probes: &Probes,
+) -> Result<Attached, KernelError> {
+    let link = |offsets: &[u64], cookies: &[u64]| {
+        link_uprobe_multi(
+            program,
+            &UprobeMulti {
+                path,
+                offsets,
+                cookies,
+            },
+        )
+    };
+    let mut attached = Attached {
+        links: Vec::new(),
+        refused: Vec::new(),
+    };
+    let chunks = probes
+        .offsets
+        .chunks(PROBES_PER_LINK)
+        .zip(probes.cookies.chunks(PROBES_PER_LINK));
+    for (offsets, cookies) in chunks {
+        let failed = |source: io::Error| attach_error(offsets.len(), source);
+        match link(offsets, cookies) {
+            Ok(new_link) => attached.links.push(new_link),
+            Err(error) if error.raw_os_error() == Some(ENOTSUPP) => {
+                let refused = find_refused(&link, offsets, cookies).map_err(failed)?;
+                let (kept_offsets, kept_cookies): (Vec<u64>, Vec<u64>) = offsets
+                    .iter()
+                    .zip(cookies)
+                    .filter(|(_, cookie)| refused.binary_search(cookie).is_err())
+                    .unzip();
+                if !kept_offsets.is_empty() {
+                    attached
+                        .links
+                        .push(link(&kept_offsets, &kept_cookies).map_err(failed)?);
+                }
+                let ids = refused
+                    .iter()
+                    .filter_map(|&cookie| u32::try_from(cookie).ok());
+                attached.refused.extend(ids.map(SiteId));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(attached)
+}
+
+fn attach_error(probes: usize, source: io::Error) -> KernelError {
+    if source.raw_os_error() == Some(libc::EPERM) {
+        return KernelError::Refused {
+            action: "making a uprobe_multi link",
+            source,
+        };
+    }
+    KernelError::Attach { probes, source }
+}
+
+/// Cookies, in ascending order, of the probes that fail a link with ENOTSUPP, by bisection. One
+/// bad probe among n takes some 2 log2(n) trial links.
+fn find_refused<L: Send>(
+    link: &impl Fn(&[u64], &[u64]) -> io::Result<L>,
+    offsets: &[u64],
+    cookies: &[u64],
+) -> io::Result<Vec<u64>> {
+    let mut bisection = Bisection {
+        refused: Vec::new(),
+        trial_links: Vec::new(),
+    };
+    bisection.run(link, offsets, cookies)?;
+    close_in_parallel(bisection.trial_links);
+    bisection.refused.sort_unstable();
+    Ok(bisection.refused)
+}
+
+struct Bisection<L> {
+    refused: Vec<u64>,
+    /// Closed all at once at the end: each close takes some 50 ms.
+    trial_links: Vec<L>,
+}
+
+impl<L> Bisection<L> {
+    fn run(
+        &mut self,
+        link: &impl Fn(&[u64], &[u64]) -> io::Result<L>,
+        offsets: &[u64],
+        cookies: &[u64],
+    ) -> io::Result<()> {
+        if let [cookie] = cookies {
+            self.refused.push(*cookie);
+            return Ok(());
+        }
+        let middle = offsets.len() / 2;
+        let (low_offsets, high_offsets) = offsets.split_at(middle);
+        let (low_cookies, high_cookies) = cookies.split_at(middle);
+        for (offsets, cookies) in [(low_offsets, low_cookies), (high_offsets, high_cookies)] {
+            match link(offsets, cookies) {
+                Ok(trial_link) => self.trial_links.push(trial_link),
+                Err(error) if error.raw_os_error() == Some(ENOTSUPP) => {
+                    self.run(link, offsets, cookies)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A private executable mapping of the part of a file that probes go to.
+struct CodeMapping {
+    address: *mut std::ffi::c_void,
+    length_bytes: usize,
+}
+
+impl CodeMapping {
+    fn of<'a>(
+        file: BorrowedFd<'_>,
+        offsets: impl Iterator<Item = &'a u64> + Clone,
+    ) -> Result<Option<Self>, KernelError> {
+        let (Some(&first), Some(&last)) = (offsets.clone().min(), offsets.max()) else {
+            return Ok(None);
+        };
+        let page_bytes = rustix::param::page_size() as u64;
+        let start = first / page_bytes * page_bytes;
+        let map_error = |source| KernelError::MapCode { source };
+        let length_bytes = usize::try_from(last - start + 1)
+            .map_err(|_| map_error(io::Error::from(io::ErrorKind::InvalidInput)))?;
+        // SAFETY: a new mapping at an address that the kernel chooses touches no memory of ours.
+        let address = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                length_bytes,
+                rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::EXEC,
+                rustix::mm::MapFlags::PRIVATE,
+                file,
+                start,
+            )
+        }
+        .map_err(|error| map_error(error.into()))?;
+        Ok(Some(Self {
+            address,
+            length_bytes,
+        }))
+    }
+}
+
+impl Drop for CodeMapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made in `of`, and no reference into it exists.
+        let _ = unsafe { rustix::mm::munmap(self.address, self.length_bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bisection_finds_exactly_the_refused_probes() {
+        let offsets: Vec<u64> = (0..1000).collect();
+        let cookies: Vec<u64> = offsets.iter().map(|offset| offset + 7).collect();
+        let bad = [0, 1, 500, 731, 999];
+        let link = |offsets: &[u64], _: &[u64]| {
+            if offsets.iter().any(|offset| bad.contains(offset)) {
+                Err(io::Error::from_raw_os_error(ENOTSUPP))
+            } else {
+                Ok(())
+            }
+        };
+        let refused = find_refused(&link, &offsets, &cookies).unwrap();
+        assert_eq!(refused, bad.map(|offset| offset + 7));
+    }
+
+    #[test]
+    fn bisection_passes_other_errors_on() {
+        let link = |_: &[u64], _: &[u64]| -> io::Result<()> {
+            Err(io::Error::from_raw_os_error(libc::ENOMEM))
+        };
+        let error = find_refused(&link, &[1, 2], &[1, 2]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+    }
+}

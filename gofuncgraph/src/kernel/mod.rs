@@ -1,0 +1,17 @@
+//! Loading, linking, maps and the ring; the only user of aya.
+//!
+//! [`Preparation::start`] begins what needs no settings, [`Tracer::load`] loads the programs, [`Tracer::attach`] puts probes on the sites of a plan as
+//! a group of links, [`Tracer::enable`] lets the programs send records, [`Tracer::drain`] hands
+//! them over. Dropping a [`Tracer`] takes every probe away; so does the end of this process.
+
+mod capability;
+mod error;
+mod link;
+mod object;
+mod program;
+mod system_call;
+mod tracer;
+
+pub use error::KernelError;
+pub use link::{AttachReport, LinkGroupId};
+pub use tracer::{GoroutineLoss, KernelCounters, LoadSettings, Preparation, Tracer};

@@ -1,0 +1,419 @@
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread::{self, JoinHandle};
+
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::RawTracePoint;
+use aya::{Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
+use gofuncgraph_common::{
+    CONFIG_GLOBAL, Control, Counter, GoroutineKey, GoroutineState, ProcessState, SiteState,
+    TraceConfig, goroutine_flags, map_names, program_names, site_flags,
+};
+
+use crate::binary::RuntimeOffsets;
+use crate::plan::{ProbePlan, SiteId, SiteKind};
+
+use super::error::with_causes;
+use super::link::{AttachReport, LinkGroupId, LinkGroups};
+use super::program::{self, UprobePrograms};
+use super::{KernelError, capability, object};
+
+/// What is fixed when the programs are loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadSettings<'a> {
+    /// Of the target's Go version.
+    pub offsets: RuntimeOffsets,
+    /// Size of the ring buffer in bytes: a power of two, at least a page.
+    pub buffer_bytes: u32,
+    /// Number of sites that will be attached, at least.
+    pub sites: usize,
+    /// The programs write log messages for [`Tracer::flush_log`].
+    pub debug: bool,
+    /// An eBPF object to use instead of the embedded one.
+    pub object: Option<&'a [u8]>,
+}
+
+/// Reading the kernel's type information takes tens of milliseconds and needs no settings: it is
+/// done on a thread while the plan is made.
+pub struct Preparation {
+    loader: JoinHandle<EbpfLoader<'static>>,
+}
+
+impl Preparation {
+    /// Begins.
+    pub fn start() -> Self {
+        Self {
+            loader: thread::spawn(|| {
+                aya::features();
+                EbpfLoader::new()
+            }),
+        }
+    }
+
+    /// A thread that failed is no loss: the work is then done here.
+    fn finish(self) -> EbpfLoader<'static> {
+        self.loader.join().unwrap_or_else(|_| EbpfLoader::new())
+    }
+}
+
+/// What the programs have counted so far; see [`Counter`] for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "documented at `Counter`")]
+pub struct KernelCounters {
+    pub entries_lost: u64,
+    pub returns_lost: u64,
+    pub closes_lost: u64,
+    pub process_records_lost: u64,
+    pub trees_refused: u64,
+    pub returns_without_tree: u64,
+    pub off_goroutine_stack: u64,
+    pub unreadable: u64,
+    pub goroutine_check_failed: u64,
+}
+
+impl KernelCounters {
+    /// Records of every kind that found no room in the ring.
+    pub fn records_lost(&self) -> u64 {
+        self.entries_lost + self.returns_lost + self.closes_lost + self.process_records_lost
+    }
+}
+
+/// What the gate of a goroutine says about records that did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoroutineLoss {
+    /// Whose.
+    pub goroutine: GoroutineKey,
+    /// Sequence number that the next record would have.
+    pub next_sequence: u64,
+    /// Number of the tree that the next record would belong to.
+    pub next_tree: u16,
+    /// The goroutine has ended.
+    pub has_ended: bool,
+    /// The goroutine belongs to a program image that its process runs no more.
+    pub is_stale: bool,
+}
+
+/// The loaded kernel side.
+pub struct Tracer {
+    // Links go first when this is dropped.
+    links: LinkGroups,
+    programs: UprobePrograms,
+    ring: RingBuf<MapData>,
+    control: Array<MapData, Control>,
+    sites: Array<MapData, SiteState>,
+    goroutines: HashMap<MapData, GoroutineKey, GoroutineState>,
+    processes: HashMap<MapData, u32, ProcessState>,
+    counters: PerCpuArray<MapData, u64>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    is_enabled: bool,
+    _tracepoints: Ebpf,
+}
+
+impl Tracer {
+    /// Loads maps and programs, and attaches the tracepoints, which do nothing until
+    /// [`Tracer::enable`].
+    ///
+    /// # Errors
+    /// Missing capabilities, a kernel without uprobe_multi, or one that refuses a program.
+    pub fn load(
+        preparation: Preparation,
+        settings: &LoadSettings<'_>,
+    ) -> Result<Self, KernelError> {
+        capability::check()?;
+        let object = settings.object.unwrap_or(object::EMBEDDED);
+        let config = TraceConfig {
+            goid_offset_bytes: settings.offsets.goid,
+            curg_offset_bytes: settings.offsets.curg,
+            wakeup_threshold_bytes: u64::from(settings.buffer_bytes) / 2,
+        };
+        let log_level: u8 = if settings.debug {
+            log::Level::Debug as u8
+        } else {
+            0
+        };
+        let site_count = u32::try_from(settings.sites.max(1)).unwrap_or(u32::MAX);
+        let mut loader: EbpfLoader<'_> = preparation.finish();
+        let mut ebpf = loader
+            .override_global(CONFIG_GLOBAL, &config, true)
+            .override_global(aya_log::LEVEL, &log_level, true)
+            .map_max_entries(map_names::EVENTS, settings.buffer_bytes)
+            .map_max_entries(map_names::SITES, site_count)
+            .load(object)
+            .map_err(|error| setup_error("the eBPF maps", &error))?;
+        // The second copy of the programs needs the map descriptors, so before any map is taken.
+        let programs = program::load(object, &ebpf)?;
+        program::check_uprobe_multi(&programs)?;
+        attach_tracepoint(&mut ebpf, program_names::PROCESS_EXIT, "sched_process_exit")?;
+        attach_tracepoint(&mut ebpf, program_names::PROCESS_EXEC, "sched_process_exec")?;
+        let logger = settings
+            .debug
+            .then(|| EbpfLogger::init(&mut ebpf))
+            .transpose()
+            .map_err(|error| setup_error("the logger", &error))?;
+        Ok(Self {
+            links: LinkGroups::default(),
+            programs,
+            ring: take_map(&mut ebpf, map_names::EVENTS)?,
+            control: take_map(&mut ebpf, map_names::CONTROL)?,
+            sites: take_map(&mut ebpf, map_names::SITES)?,
+            goroutines: take_map(&mut ebpf, map_names::GOROUTINES)?,
+            processes: take_map(&mut ebpf, map_names::PROCESSES)?,
+            counters: take_map(&mut ebpf, map_names::COUNTERS)?,
+            logger,
+            is_enabled: false,
+            _tracepoints: ebpf,
+        })
+    }
+
+    /// Puts probes on every site of `plan` in `file`, for every process that maps it now or
+    /// later, as one group of links.
+    ///
+    /// # Errors
+    /// The kernel's; an instruction that it refuses to probe is no error but reported.
+    pub fn attach(
+        &mut self,
+        file: BorrowedFd<'_>,
+        plan: &ProbePlan,
+    ) -> Result<AttachReport, KernelError> {
+        let mut ids = Vec::with_capacity(plan.sites.len());
+        for (index, site) in plan.sites.iter().enumerate() {
+            let Ok(index) = u32::try_from(index) else {
+                break;
+            };
+            let flags = match site.kind {
+                SiteKind::Entry(function) | SiteKind::Return(function) => {
+                    let is_target = plan
+                        .functions
+                        .get(function.0 as usize)
+                        .is_some_and(|function| function.is_target);
+                    if is_target { site_flags::TARGET } else { 0 }
+                }
+                SiteKind::Recovery => site_flags::RECOVERY,
+                SiteKind::GoroutineExit => site_flags::GOROUTINE_EXIT,
+            };
+            ids.push(SiteId(index));
+            // New elements are zero: only the others cost a system call.
+            if flags != 0 {
+                self.sites
+                    .set(index, SiteState { flags, tier: 0 }, 0)
+                    .map_err(|error| access_error(map_names::SITES, &error))?;
+            }
+        }
+        self.links.attach(&self.programs, file, plan, &ids)
+    }
+
+    /// Lets the programs send records.
+    ///
+    /// # Errors
+    /// If the control map cannot be written.
+    pub fn enable(&mut self) -> Result<(), KernelError> {
+        self.is_enabled = true;
+        self.arm_wakeup()
+    }
+
+    /// Makes every program return at once.
+    ///
+    /// # Errors
+    /// If the control map cannot be written.
+    pub fn disable(&mut self) -> Result<(), KernelError> {
+        self.is_enabled = false;
+        self.arm_wakeup()
+    }
+
+    fn arm_wakeup(&mut self) -> Result<(), KernelError> {
+        let control = Control {
+            enabled: u32::from(self.is_enabled),
+            wakeup_armed: 1,
+        };
+        self.control
+            .set(0, control, 0)
+            .map_err(|error| access_error(map_names::CONTROL, &error))
+    }
+
+    /// Drops one group of links.
+    pub fn detach(&mut self, group: LinkGroupId) {
+        self.links.detach(group);
+    }
+
+    /// Drops every link; no probe is left when it returns.
+    pub fn detach_all(&mut self) {
+        self.links.detach_all();
+    }
+
+    /// Readable when the ring was half full, or a process ended.
+    pub fn ring_descriptor(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+
+    /// Hands the bytes of every record that is in the ring to `sink`, oldest first, and gives
+    /// their number. At most `limit` records, so that a fast target cannot hold the caller, and
+    /// none after one for which `sink` breaks.
+    ///
+    /// # Errors
+    /// If the control map cannot be written.
+    pub fn drain(
+        &mut self,
+        limit: usize,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<usize, KernelError> {
+        let mut drained = 0;
+        while drained < limit {
+            let Some(record) = self.ring.next() else {
+                break;
+            };
+            drained += 1;
+            if sink(&record).is_break() {
+                break;
+            }
+        }
+        if drained != 0 {
+            self.arm_wakeup()?;
+        }
+        Ok(drained)
+    }
+
+    /// Writes what the programs logged to the `log` crate's logger.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// What was counted since loading, over all CPUs.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn counters(&self) -> Result<KernelCounters, KernelError> {
+        let read = |counter: Counter| -> Result<u64, KernelError> {
+            let values = self
+                .counters
+                .get(&(counter as u32), 0)
+                .map_err(|error| access_error(map_names::COUNTERS, &error))?;
+            Ok(values.iter().sum())
+        };
+        Ok(KernelCounters {
+            entries_lost: read(Counter::EntriesLost)?,
+            returns_lost: read(Counter::ReturnsLost)?,
+            closes_lost: read(Counter::ClosesLost)?,
+            process_records_lost: read(Counter::ProcessRecordsLost)?,
+            trees_refused: read(Counter::TreesRefused)?,
+            returns_without_tree: read(Counter::ReturnsWithoutTree)?,
+            off_goroutine_stack: read(Counter::OffGoroutineStack)?,
+            unreadable: read(Counter::Unreadable)?,
+            goroutine_check_failed: read(Counter::GoroutineCheckFailed)?,
+        })
+    }
+
+    /// What every gate says of which a record was lost.
+    pub fn goroutine_losses(&self) -> Vec<GoroutineLoss> {
+        self.gates()
+            .filter(|(_, state)| state.flags & goroutine_flags::LOST_RECORDS != 0)
+            .map(|(goroutine, state)| GoroutineLoss {
+                goroutine,
+                next_sequence: state.next_sequence,
+                next_tree: if state.root_depth_bytes == 0 {
+                    (state.tree as u16).wrapping_add(1)
+                } else {
+                    state.tree as u16
+                },
+                has_ended: state.flags & goroutine_flags::ENDED != 0,
+                is_stale: self.is_stale(&goroutine, &state),
+            })
+            .collect()
+    }
+
+    /// Every gate. One that goes away while iterating ends or repeats the walk: what is there is
+    /// taken, and a later walk finds the rest.
+    fn gates(&self) -> impl Iterator<Item = (GoroutineKey, GoroutineState)> {
+        self.goroutines.iter().filter_map(Result::ok)
+    }
+
+    fn is_stale(&self, goroutine: &GoroutineKey, state: &GoroutineState) -> bool {
+        self.processes
+            .get(&goroutine.tgid, 0)
+            .map_or(true, |process| process.generation != state.generation)
+    }
+
+    /// Removes the gate of a goroutine that has ended.
+    pub fn forget_goroutine(&mut self, goroutine: GoroutineKey) {
+        // Gone already is as good.
+        let _ = self.goroutines.remove(&goroutine);
+    }
+
+    /// Removes what the programs remember of earlier images of the process `pid`, and, if it is
+    /// `gone`, the process itself.
+    pub fn forget_process(&mut self, pid: u32, gone: bool) {
+        let stale: Vec<GoroutineKey> = self
+            .gates()
+            .filter(|(key, state)| key.tgid == pid && self.is_stale(key, state))
+            .map(|(key, _)| key)
+            .collect();
+        for key in stale {
+            self.forget_goroutine(key);
+        }
+        if gone {
+            let _ = self.processes.remove(&pid);
+        }
+    }
+}
+
+fn attach_tracepoint(
+    ebpf: &mut Ebpf,
+    program: &'static str,
+    tracepoint: &'static str,
+) -> Result<(), KernelError> {
+    let program: &mut RawTracePoint = ebpf
+        .program_mut(program)
+        .ok_or_else(|| KernelError::Object {
+            reason: format!("it has no program {program}"),
+        })?
+        .try_into()
+        .map_err(|error: aya::programs::ProgramError| {
+            setup_error("a tracepoint program", &error)
+        })?;
+    program
+        .load()
+        .and_then(|()| program.attach(tracepoint))
+        .map(drop)
+        .map_err(|error| setup_error("a tracepoint program", &error))
+}
+
+fn take_map<T: TryFrom<Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, KernelError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| KernelError::Object {
+            reason: format!("it has no map {name}"),
+        })?
+        .try_into()
+        .map_err(|error| access_error(name, &error))
+}
+
+fn access_error(map: &'static str, error: &dyn std::error::Error) -> KernelError {
+    KernelError::MapAccess {
+        map,
+        reason: with_causes(error),
+    }
+}
+
+/// The kernel's EPERM stands somewhere in aya's chain of causes.
+fn setup_error(what: &'static str, error: &(dyn std::error::Error + 'static)) -> KernelError {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if let Some(io_error) = current.downcast_ref::<std::io::Error>()
+            && io_error.raw_os_error() == Some(libc::EPERM)
+        {
+            return KernelError::Refused {
+                action: what,
+                source: std::io::Error::from_raw_os_error(libc::EPERM),
+            };
+        }
+        cause = current.source();
+    }
+    KernelError::Setup {
+        what,
+        reason: with_causes(error),
+    }
+}
