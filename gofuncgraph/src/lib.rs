@@ -6,8 +6,10 @@
 //! 2. [`binary`]: what a Go executable says about itself; takes `&[u8]`, does no IO.
 //! 3. [`plan`]: patterns, sites and the probe plan; pure, ordered, printable.
 //! 4. [`kernel`]: loading, linking, maps and the ring; the only user of aya.
+//! 5. [`events`]: records of the ring become domain events.
 
 pub mod binary;
 pub mod cli;
+pub mod events;
 pub mod kernel;
 pub mod plan;

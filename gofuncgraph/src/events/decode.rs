@@ -1,0 +1,217 @@
+use gofuncgraph_common::{
+    CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader, RecordKind, ReturnRecord,
+};
+
+/// A record of the ring, with its kind's fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A call begins.
+    Entry(EntryRecord),
+    /// A call ends at a RET.
+    Return(ReturnRecord),
+    /// Frames end together.
+    Close(CloseRecord, CloseCause),
+    /// A process is gone.
+    ProcessExit(ProcessRecord),
+    /// A process runs another program image.
+    ProcessExec(ProcessRecord),
+}
+
+/// Why bytes are no record that this version knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// A newer kernel side may write kinds that this version does not know; they are skipped.
+    #[error("record of unknown kind {0}")]
+    UnknownKind(u16),
+    /// The bytes end before the record does, or a field has no meaning.
+    #[error("malformed record of kind {kind} with {available} bytes")]
+    Malformed {
+        /// As far as it could be read.
+        kind: u16,
+        /// Bytes there are.
+        available: usize,
+    },
+}
+
+/// Reads the fields of a record one after the other, in the byte order of the machine.
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(*field)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_ne_bytes)
+    }
+
+    fn header(&mut self) -> Option<RecordHeader> {
+        Some(RecordHeader {
+            kind: self.u16()?,
+            size: self.u16()?,
+            tgid: self.u32()?,
+            sequence: self.u64()?,
+            goid: self.u64()?,
+            time_ns: self.u64()?,
+        })
+    }
+}
+
+impl Record {
+    /// Reads the record that `bytes` begin with. Its own size counts: a longer record of a known
+    /// kind has fields that this version does not know, and is read as far as it is known.
+    ///
+    /// # Errors
+    /// [`RecordError`] for what should be skipped and counted.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut fields = Fields { rest: bytes };
+        let malformed = |kind| RecordError::Malformed {
+            kind,
+            available: bytes.len(),
+        };
+        let header = fields.header().ok_or(malformed(0))?;
+        if usize::from(header.size) > bytes.len() {
+            return Err(malformed(header.kind));
+        }
+        let kind =
+            RecordKind::from_u16(header.kind).ok_or(RecordError::UnknownKind(header.kind))?;
+        let body = usize::from(header.size).saturating_sub(size_of::<RecordHeader>());
+        let mut fields = Fields {
+            rest: fields.rest.get(..body).ok_or(malformed(header.kind))?,
+        };
+        Self::decode_body(header, kind, &mut fields).ok_or(malformed(header.kind))
+    }
+
+    fn decode_body(
+        header: RecordHeader,
+        kind: RecordKind,
+        fields: &mut Fields<'_>,
+    ) -> Option<Self> {
+        Some(match kind {
+            RecordKind::Entry => Self::Entry(EntryRecord {
+                header,
+                depth_bytes: fields.u64()?,
+                return_address: fields.u64()?,
+                instruction_pointer: fields.u64()?,
+                site: fields.u32()?,
+                tree: fields.u16()?,
+                flags: fields.u16()?,
+            }),
+            RecordKind::Return => Self::Return(ReturnRecord {
+                header,
+                depth_bytes: fields.u64()?,
+                site: fields.u32()?,
+                tree: fields.u16()?,
+                flags: fields.u16()?,
+            }),
+            RecordKind::Close => {
+                let record = CloseRecord {
+                    header,
+                    depth_bytes: fields.u64()?,
+                    cause: fields.u32()?,
+                    tree: fields.u16()?,
+                    flags: fields.u16()?,
+                };
+                Self::Close(record, CloseCause::from_u32(record.cause)?)
+            }
+            RecordKind::ProcessExit => Self::ProcessExit(ProcessRecord { header }),
+            RecordKind::ProcessExec => Self::ProcessExec(ProcessRecord { header }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(kind: u16, size: u16) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(size.to_ne_bytes());
+        bytes.extend(77u32.to_ne_bytes());
+        bytes.extend(5u64.to_ne_bytes());
+        bytes.extend(18u64.to_ne_bytes());
+        bytes.extend(1_000u64.to_ne_bytes());
+        bytes
+    }
+
+    fn entry(size: u16) -> Vec<u8> {
+        let mut bytes = header(1, size);
+        bytes.extend(200u64.to_ne_bytes());
+        bytes.extend(0x40_1000u64.to_ne_bytes());
+        bytes.extend(0x40_2000u64.to_ne_bytes());
+        bytes.extend(3u32.to_ne_bytes());
+        bytes.extend(1u16.to_ne_bytes());
+        bytes.extend(1u16.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn an_entry_has_its_fields() {
+        let Ok(Record::Entry(record)) = Record::decode(&entry(64)) else {
+            panic!("not an entry");
+        };
+        assert_eq!(
+            record,
+            EntryRecord {
+                header: RecordHeader {
+                    kind: 1,
+                    size: 64,
+                    tgid: 77,
+                    sequence: 5,
+                    goid: 18,
+                    time_ns: 1_000,
+                },
+                depth_bytes: 200,
+                return_address: 0x40_1000,
+                instruction_pointer: 0x40_2000,
+                site: 3,
+                tree: 1,
+                flags: 1,
+            }
+        );
+    }
+
+    #[test]
+    fn a_longer_record_of_a_known_kind_is_read() {
+        let mut bytes = entry(72);
+        bytes.extend(9u64.to_ne_bytes());
+        assert!(matches!(Record::decode(&bytes), Ok(Record::Entry(_))));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_told_apart_from_a_malformed_record() {
+        assert_eq!(
+            Record::decode(&header(99, 32)),
+            Err(RecordError::UnknownKind(99))
+        );
+        assert_eq!(
+            Record::decode(&entry(64)[..63]),
+            Err(RecordError::Malformed {
+                kind: 1,
+                available: 63
+            })
+        );
+        // The header says that the record ends before its fields do.
+        assert_eq!(
+            Record::decode(&entry(40)),
+            Err(RecordError::Malformed {
+                kind: 1,
+                available: 64
+            })
+        );
+        assert!(Record::decode(&[]).is_err());
+    }
+}

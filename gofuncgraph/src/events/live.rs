@@ -1,0 +1,260 @@
+use std::ops::ControlFlow;
+
+use gofuncgraph_common::{CloseCause as WireCause, RecordHeader, record_flags};
+
+use crate::binary::{RuntimeAddress, VirtualAddress};
+use crate::kernel::{GoroutineLoss, KernelError, Tracer};
+use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind};
+
+use super::{
+    CloseCause, Event, EventSource, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
+    ProcessEnd, Record, RecordError, SequencePosition,
+};
+
+/// What of a site is needed to understand its records.
+#[derive(Clone, Copy)]
+struct KnownSite {
+    address: VirtualAddress,
+    function: Option<FunctionId>,
+}
+
+/// The events of running processes, from the kernel side.
+pub struct LiveEvents {
+    tracer: Tracer,
+    sites: Vec<KnownSite>,
+    unknown_records: u64,
+    malformed_records: u64,
+    /// Lost records when gates were last looked through.
+    losses_looked_at: u64,
+    last_time: MonotonicTime,
+}
+
+impl LiveEvents {
+    /// Records that one call of [`EventSource::drain`] takes at most.
+    pub const DRAIN_LIMIT: usize = 1 << 17;
+
+    /// The events of `tracer`, to which the sites of `plan` are attached.
+    pub fn new(tracer: Tracer, plan: &ProbePlan) -> Self {
+        let sites = plan
+            .sites
+            .iter()
+            .map(|site| KnownSite {
+                address: site.address,
+                function: match site.kind {
+                    SiteKind::Entry(function) | SiteKind::Return(function) => Some(function),
+                    SiteKind::Recovery | SiteKind::GoroutineExit => None,
+                },
+            })
+            .collect();
+        Self {
+            tracer,
+            sites,
+            unknown_records: 0,
+            malformed_records: 0,
+            losses_looked_at: 0,
+            last_time: MonotonicTime::default(),
+        }
+    }
+
+    /// The kernel side.
+    pub fn tracer(&mut self) -> &mut Tracer {
+        &mut self.tracer
+    }
+
+    /// Records that were skipped: of an unknown kind, and malformed ones.
+    pub fn skipped_records(&self) -> (u64, u64) {
+        (self.unknown_records, self.malformed_records)
+    }
+
+    /// Tells of losses that no later record will show. To be called when the ring is empty: now
+    /// and then while tracing, for goroutines that have ended, and at the end of tracing
+    /// (`at_end`) for all others.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn notice_losses(
+        &mut self,
+        at_end: bool,
+        sink: &mut dyn FnMut(Event),
+    ) -> Result<(), KernelError> {
+        let lost = self.tracer.counters()?.records_lost();
+        // At the end there can be losses that were looked at while their goroutine lived.
+        if lost == 0 || (!at_end && lost == self.losses_looked_at) {
+            return Ok(());
+        }
+        self.losses_looked_at = lost;
+        for loss in self.tracer.goroutine_losses() {
+            if at_end || loss.has_ended {
+                sink(self.loss_noticed(&loss));
+            }
+            if loss.has_ended {
+                self.tracer.forget_goroutine(loss.goroutine);
+            }
+        }
+        Ok(())
+    }
+
+    fn loss_noticed(&self, loss: &GoroutineLoss) -> Event {
+        Event::LossNoticed {
+            goroutine: Goroutine {
+                pid: loss.goroutine.tgid,
+                goid: loss.goroutine.goid,
+            },
+            position: SequencePosition {
+                sequence: loss.next_sequence,
+                tree: loss.next_tree,
+            },
+            time: self.last_time,
+            goroutine_ended: loss.has_ended,
+        }
+    }
+
+    /// Tells what the process's goroutines lost before it tells that the process ended.
+    fn end_process(&mut self, end: Event, sink: &mut dyn FnMut(Event)) {
+        let Event::ProcessEnded { pid, cause, .. } = end else {
+            return;
+        };
+        for loss in self.tracer.goroutine_losses() {
+            if loss.goroutine.tgid == pid && loss.is_stale {
+                sink(self.loss_noticed(&loss));
+            }
+        }
+        sink(end);
+        self.tracer.forget_process(pid, cause == ProcessEnd::Exited);
+    }
+
+    /// Hands over what is in the ring up to the end of a process, which it gives back.
+    fn drain_to_process_end(
+        &mut self,
+        limit: usize,
+        sink: &mut dyn FnMut(Event),
+    ) -> Result<(usize, Option<Event>), KernelError> {
+        let mut process_end = None;
+        let Self {
+            tracer,
+            sites,
+            unknown_records,
+            malformed_records,
+            last_time,
+            ..
+        } = self;
+        let drained = tracer.drain(limit, &mut |bytes| {
+            let event = Record::decode(bytes).and_then(|record| {
+                to_event(&record, sites).ok_or(RecordError::Malformed {
+                    kind: 0,
+                    available: bytes.len(),
+                })
+            });
+            match event {
+                Ok(event) => {
+                    *last_time = event.time();
+                    if matches!(event, Event::ProcessEnded { .. }) {
+                        process_end = Some(event);
+                        return ControlFlow::Break(());
+                    }
+                    sink(event);
+                }
+                Err(RecordError::UnknownKind(_)) => *unknown_records += 1,
+                Err(RecordError::Malformed { .. }) => *malformed_records += 1,
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok((drained, process_end))
+    }
+}
+
+impl EventSource for LiveEvents {
+    type Error = KernelError;
+
+    fn drain(&mut self, sink: &mut dyn FnMut(Event)) -> Result<usize, KernelError> {
+        let mut drained = 0;
+        loop {
+            let (records, process_end) =
+                self.drain_to_process_end(Self::DRAIN_LIMIT - drained, sink)?;
+            drained += records;
+            match process_end {
+                Some(end) => self.end_process(end, sink),
+                None => return Ok(drained),
+            }
+        }
+    }
+}
+
+/// What `record` says; `None` if it names a site that it cannot come from.
+fn to_event(record: &Record, sites: &[KnownSite]) -> Option<Event> {
+    let site = |id: u32| sites.get(id as usize).copied();
+    Some(match record {
+        Record::Entry(entry) => {
+            let site = site(entry.site)?;
+            goroutine_event(
+                &entry.header,
+                entry.tree,
+                GoroutineEvent::Entry {
+                    function: site.function?,
+                    depth: FrameDepth {
+                        bytes: entry.depth_bytes,
+                    },
+                    return_address: RuntimeAddress(entry.return_address),
+                    load_bias: RuntimeAddress(entry.instruction_pointer).load_bias(site.address),
+                    starts_tree: entry.flags & record_flags::STARTS_TREE != 0,
+                },
+            )
+        }
+        Record::Return(end) => goroutine_event(
+            &end.header,
+            end.tree,
+            GoroutineEvent::Return {
+                function: site(end.site)?.function?,
+                site: SiteId(end.site),
+                depth: FrameDepth {
+                    bytes: end.depth_bytes,
+                },
+                ends_tree: end.flags & record_flags::ENDS_TREE != 0,
+            },
+        ),
+        Record::Close(close, cause) => goroutine_event(
+            &close.header,
+            close.tree,
+            GoroutineEvent::Close {
+                depth: FrameDepth {
+                    bytes: close.depth_bytes,
+                },
+                cause: match cause {
+                    WireCause::Recovered => CloseCause::Recovered,
+                    WireCause::GoroutineExit => CloseCause::GoroutineExit,
+                    WireCause::Superseded => CloseCause::Superseded,
+                },
+                ends_tree: close.flags & record_flags::ENDS_TREE != 0,
+            },
+        ),
+        Record::ProcessExit(process) => process_event(&process.header, ProcessEnd::Exited),
+        Record::ProcessExec(process) => process_event(&process.header, ProcessEnd::Executed),
+    })
+}
+
+fn goroutine_event(header: &RecordHeader, tree: u16, kind: GoroutineEvent) -> Event {
+    Event::Goroutine {
+        goroutine: Goroutine {
+            pid: header.tgid,
+            goid: header.goid,
+        },
+        position: SequencePosition {
+            sequence: header.sequence,
+            tree,
+        },
+        time: MonotonicTime {
+            time_ns: header.time_ns,
+        },
+        kind,
+    }
+}
+
+fn process_event(header: &RecordHeader, cause: ProcessEnd) -> Event {
+    Event::ProcessEnded {
+        pid: header.tgid,
+        time: MonotonicTime {
+            time_ns: header.time_ns,
+        },
+        cause,
+    }
+}

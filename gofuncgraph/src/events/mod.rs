@@ -1,0 +1,15 @@
+//! What happens in traced processes, as a stream of domain events. The live ring, tests and
+//! recordings are sources of it.
+
+mod decode;
+mod event;
+mod live;
+mod source;
+
+pub use decode::{Record, RecordError};
+pub use event::{
+    CloseCause, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
+    SequencePosition,
+};
+pub use live::LiveEvents;
+pub use source::EventSource;
