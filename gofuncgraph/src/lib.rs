@@ -7,9 +7,13 @@
 //! 3. [`plan`]: patterns, sites and the probe plan; pure, ordered, printable.
 //! 4. [`kernel`]: loading, linking, maps and the ring; the only user of aya.
 //! 5. [`events`]: records of the ring become domain events.
+//! 6. [`trace`]: events become call trees.
+//! 7. [`output`]: call trees become text.
 
 pub mod binary;
 pub mod cli;
 pub mod events;
 pub mod kernel;
+pub mod output;
 pub mod plan;
+pub mod trace;

@@ -1,0 +1,82 @@
+use std::collections::HashMap;
+
+use super::symbols::{CallSite, CodePosition, Symbols};
+use crate::binary::{GoBinary, VirtualAddress};
+use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind};
+
+/// More call sites than a program under trace plausibly has: only garbage return addresses can
+/// fill the cache so far.
+const MAX_CACHED_CALL_SITES: usize = 1 << 20;
+
+/// Names and source lines out of a Go executable and the plan of its probes. What was looked up
+/// once is remembered.
+pub struct BinarySymbols<'a, 'data> {
+    binary: &'a GoBinary<'data>,
+    plan: &'a ProbePlan,
+    return_sites: HashMap<SiteId, CodePosition<'data>>,
+    call_sites: HashMap<VirtualAddress, CallSite<'data>>,
+}
+
+impl<'a, 'data> BinarySymbols<'a, 'data> {
+    /// Nothing is looked up yet. `plan` is one of `binary`.
+    pub fn new(binary: &'a GoBinary<'data>, plan: &'a ProbePlan) -> Self {
+        Self {
+            binary,
+            plan,
+            return_sites: HashMap::new(),
+            call_sites: HashMap::new(),
+        }
+    }
+
+    fn find_return_site(&self, site: SiteId) -> Option<CodePosition<'data>> {
+        let site = self.plan.sites.get(usize::try_from(site.0).ok()?)?;
+        let SiteKind::Return(function) = site.kind else {
+            return None;
+        };
+        let function = self.plan.functions.get(usize::try_from(function.0).ok()?)?;
+        Some(CodePosition {
+            offset: site.address.offset_from(function.start)?,
+            line: self.binary.source_line(site.address),
+        })
+    }
+
+    fn find_call_site(&self, return_address: VirtualAddress) -> Option<CallSite<'data>> {
+        // The return address may be the first instruction of another line, or, after a call that
+        // never returns, of the next function. The byte before it belongs to the call.
+        let call = VirtualAddress(return_address.0.checked_sub(1)?);
+        let caller = self.binary.find_function(call)?;
+        Some(CallSite {
+            caller: caller.name,
+            offset: return_address.offset_from(caller.start)?,
+            line: self.binary.source_line(call),
+        })
+    }
+}
+
+impl Symbols for BinarySymbols<'_, '_> {
+    fn function_name(&mut self, function: FunctionId) -> Option<&str> {
+        let function = self.plan.functions.get(usize::try_from(function.0).ok()?)?;
+        Some(&function.name)
+    }
+
+    fn return_site(&mut self, site: SiteId) -> Option<CodePosition<'_>> {
+        if let Some(position) = self.return_sites.get(&site) {
+            return Some(*position);
+        }
+        let position = self.find_return_site(site)?;
+        self.return_sites.insert(site, position);
+        Some(position)
+    }
+
+    fn call_site(&mut self, return_address: VirtualAddress) -> Option<CallSite<'_>> {
+        if let Some(call_site) = self.call_sites.get(&return_address) {
+            return Some(*call_site);
+        }
+        let call_site = self.find_call_site(return_address)?;
+        if self.call_sites.len() >= MAX_CACHED_CALL_SITES {
+            self.call_sites.clear();
+        }
+        self.call_sites.insert(return_address, call_site);
+        Some(call_site)
+    }
+}

@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+const NANOSECOND_DIGITS: u32 = 9;
+
+/// Number of digits after the decimal point of times and durations: 4 to 9.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeDigits(u32);
+
+/// Not 4 to 9 digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{digits} digits of a second cannot be shown; give 4 to 9")]
+pub struct TimeDigitsError {
+    /// What was asked for.
+    pub digits: u32,
+}
+
+impl TryFrom<u32> for TimeDigits {
+    type Error = TimeDigitsError;
+
+    fn try_from(digits: u32) -> Result<Self, TimeDigitsError> {
+        if (4..=NANOSECOND_DIGITS).contains(&digits) {
+            Ok(Self(digits))
+        } else {
+            Err(TimeDigitsError { digits })
+        }
+    }
+}
+
+impl Default for TimeDigits {
+    /// Microseconds.
+    fn default() -> Self {
+        Self(6)
+    }
+}
+
+impl TimeDigits {
+    /// Columns of a duration below 1000 s.
+    pub(super) fn duration_width(self) -> usize {
+        self.0 as usize + 4
+    }
+
+    fn unit_ns(self) -> u64 {
+        10_u64.pow(NANOSECOND_DIGITS - self.0)
+    }
+
+    /// Appends what lies below the second, cut off, not rounded: `.` and the digits.
+    pub(super) fn push_fraction(self, subsecond_ns: u64, out: &mut Vec<u8>) {
+        out.push(b'.');
+        push_padded(subsecond_ns / self.unit_ns(), self.0 as usize, out);
+    }
+
+    /// Appends seconds, rounded, with at least `integer_digits` before the point.
+    pub(super) fn push_duration(
+        self,
+        duration: Duration,
+        integer_digits: usize,
+        out: &mut Vec<u8>,
+    ) {
+        let unit_ns = self.unit_ns();
+        let time_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let units = time_ns.saturating_add(unit_ns / 2) / unit_ns;
+        let units_per_second = 10_u64.pow(self.0);
+        push_padded(units / units_per_second, integer_digits, out);
+        out.push(b'.');
+        push_padded(units % units_per_second, self.0 as usize, out);
+    }
+}
+
+/// Appends `value` in decimal with at least `width` digits.
+pub(super) fn push_padded(mut value: u64, width: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    loop {
+        // The remainder is below 10.
+        out.push(b'0' + (value % 10) as u8);
+        value /= 10;
+        if value == 0 && out.len() - start >= width {
+            break;
+        }
+    }
+    if let Some(digits) = out.get_mut(start..) {
+        digits.reverse();
+    }
+}
+
+/// Appends `value` in decimal.
+pub(super) fn push_number(value: u64, out: &mut Vec<u8>) {
+    push_padded(value, 1, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn duration_text(digits: u32, time_ns: u64) -> String {
+        let mut out = Vec::new();
+        let digits = TimeDigits::try_from(digits).expect("4 to 9");
+        digits.push_duration(Duration::from_nanos(time_ns), 3, &mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn durations_are_rounded_and_padded_like_printf() {
+        for digits in 4..=9 {
+            for time_ns in [
+                0,
+                49_999,
+                50_001,
+                1_001_800_000,
+                999_999_999,
+                999_999_951_000,
+                1_234_567_891_234,
+            ] {
+                let exact = format!(
+                    "{:01$.2$}",
+                    time_ns as f64 / 1e9,
+                    digits as usize + 4,
+                    digits as usize
+                );
+                let padded = format!("{exact:0>width$}", width = digits as usize + 4);
+                assert_eq!(duration_text(digits, time_ns), padded.replace(' ', "0"));
+            }
+        }
+    }
+
+    #[test]
+    fn largest_duration_is_no_overflow() {
+        assert_eq!(duration_text(9, u64::MAX), "18446744073.709551615");
+        assert_eq!(duration_text(4, u64::MAX), "18446744073.7095");
+    }
+
+    #[test]
+    fn other_digits_are_refused() {
+        assert!(TimeDigits::try_from(3).is_err());
+        assert!(TimeDigits::try_from(10).is_err());
+    }
+}

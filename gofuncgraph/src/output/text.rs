@@ -1,0 +1,284 @@
+use std::time::Duration;
+
+use super::escape::push_escaped;
+use super::number::{TimeDigits, push_number};
+use super::renderer::Renderer;
+use super::symbols::Symbols;
+use super::wall_clock::WallClock;
+use crate::binary::{SourceLine, VirtualAddress};
+use crate::events::Goroutine;
+use crate::plan::{FunctionId, SiteId};
+use crate::trace::{CallEnd, LineBody, Note, PartEnd, TraceLine};
+
+/// Functions named at each end of the path of a tree that goes on after a cut.
+const PATH_ENDS: usize = 8;
+
+const DIM: &[u8] = b"\x1b[2m";
+const RESET: &[u8] = b"\x1b[0m";
+
+/// From which duration on which colour is used, longest first.
+const DURATION_COLOURS: [(Duration, &[u8]); 4] = [
+    (Duration::from_secs(1), b"\x1b[1;31m"),
+    (Duration::from_millis(100), b"\x1b[31m"),
+    (Duration::from_millis(10), b"\x1b[33m"),
+    (Duration::from_millis(1), b"\x1b[32m"),
+];
+
+/// How trees stand next to one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextLayout {
+    /// One after the other, an empty line between them.
+    Trees,
+    /// Interleaved; each line names its goroutine.
+    Stream,
+}
+
+/// How a [`TextRenderer`] writes.
+#[derive(Clone, Debug)]
+pub struct TextSettings {
+    /// How trees stand next to one another.
+    pub layout: TextLayout,
+    /// Digits after the decimal point.
+    pub time_digits: TimeDigits,
+    /// Shows moments as time of day.
+    pub wall_clock: WallClock,
+    /// Colour durations and dim remarks, for a terminal.
+    pub colour: bool,
+}
+
+/// Writes a trace as the text that the README specifies:
+///
+/// ```text
+/// line     = ["[" pid "] "] ["g[" goid "] "] time " " duration " " indent " " body
+/// time     = DD HH:MM:SS.fN
+/// duration = seconds as %0{N+4}.{N}f, or N+4 blanks
+/// indent   = two blanks per level, none for a root
+/// body     = name "() { " caller "+" offset " " file ":" line
+///          | name "() { // entry lost"
+///          | "} " name "+" offset " " file ":" line
+///          | "} " name
+///          | "} " name " // " how
+///          | "// " note
+/// ```
+///
+/// A caller that is not known is `?+0`, a line that is not known `?:0`.
+pub struct TextRenderer<S> {
+    symbols: S,
+    settings: TextSettings,
+    first_pid: Option<u32>,
+    several_processes: bool,
+    lines_in_part: bool,
+    separator_due: bool,
+}
+
+impl<S: Symbols> TextRenderer<S> {
+    /// One that has written nothing yet.
+    pub fn new(symbols: S, settings: TextSettings) -> Self {
+        Self {
+            symbols,
+            settings,
+            first_pid: None,
+            several_processes: false,
+            lines_in_part: false,
+            separator_due: false,
+        }
+    }
+
+    /// Names the process on every line from now on; else that begins with the first line of a
+    /// second process.
+    pub fn name_processes(&mut self) {
+        self.several_processes = true;
+    }
+
+    fn push_prefix(&mut self, goroutine: Goroutine, out: &mut Vec<u8>) {
+        let first_pid = *self.first_pid.get_or_insert(goroutine.pid);
+        self.several_processes |= goroutine.pid != first_pid;
+        if self.several_processes {
+            out.push(b'[');
+            push_number(u64::from(goroutine.pid), out);
+            out.extend_from_slice(b"] ");
+        }
+        if self.settings.layout == TextLayout::Stream {
+            out.extend_from_slice(b"g[");
+            push_number(goroutine.goid, out);
+            out.extend_from_slice(b"] ");
+        }
+    }
+
+    fn push_duration_column(&self, duration: Option<Duration>, out: &mut Vec<u8>) {
+        let digits = self.settings.time_digits;
+        let Some(duration) = duration else {
+            out.resize(out.len() + digits.duration_width(), b' ');
+            return;
+        };
+        let colour = DURATION_COLOURS
+            .iter()
+            .find(|(at_least, _)| self.settings.colour && duration >= *at_least);
+        if let Some((_, colour)) = colour {
+            out.extend_from_slice(colour);
+        }
+        digits.push_duration(duration, 3, out);
+        if colour.is_some() {
+            out.extend_from_slice(RESET);
+        }
+    }
+
+    fn push_name(&mut self, function: FunctionId, out: &mut Vec<u8>) {
+        push_escaped(self.symbols.function_name(function).unwrap_or("?"), out);
+    }
+
+    fn push_call_site(&mut self, call: VirtualAddress, out: &mut Vec<u8>) {
+        let call_site = self.symbols.call_site(call);
+        let (caller, offset, line) = call_site.map_or(("?", 0, None), |call_site| {
+            (call_site.caller, call_site.offset, call_site.line)
+        });
+        push_escaped(caller, out);
+        push_position(offset, line, out);
+    }
+
+    fn push_end(&mut self, function: FunctionId, how: CallEnd, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"} ");
+        self.push_name(function, out);
+        match how {
+            CallEnd::Returned { site } => self.push_return_site(site, out),
+            how => {
+                out.push(b' ');
+                self.dimmed(out, |_, out| {
+                    out.extend_from_slice(b"// ");
+                    out.extend_from_slice(end_name(how).as_bytes());
+                });
+            }
+        }
+    }
+
+    fn push_return_site(&mut self, site: Option<SiteId>, out: &mut Vec<u8>) {
+        if let Some(position) = site.and_then(|site| self.symbols.return_site(site)) {
+            push_position(position.offset, position.line, out);
+        }
+    }
+
+    fn push_note(&mut self, note: &Note, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"// ");
+        match note {
+            Note::Lost { events } => {
+                out.extend_from_slice(b"lost ");
+                push_number(*events, out);
+                out.extend_from_slice(b" events");
+            }
+            Note::Cut { calls } => {
+                out.extend_from_slice(b"cut at ");
+                push_number(*calls, out);
+                out.extend_from_slice(b" calls");
+            }
+            Note::Dropped { calls } => {
+                out.extend_from_slice(b"cut: the first ");
+                push_number(*calls, out);
+                out.extend_from_slice(b" calls were dropped");
+            }
+            Note::Continued { path } => {
+                out.extend_from_slice(b"continued after a cut");
+                self.push_path(path, out);
+            }
+            Note::EndedAfterCut {
+                function,
+                how,
+                duration,
+            } => {
+                self.push_name(*function, out);
+                out.push(b' ');
+                out.extend_from_slice(end_name(*how).as_bytes());
+                if let Some(duration) = duration {
+                    out.extend_from_slice(b" after ");
+                    self.settings.time_digits.push_duration(*duration, 1, out);
+                }
+            }
+        }
+    }
+
+    fn push_path(&mut self, path: &[FunctionId], out: &mut Vec<u8>) {
+        let left_out = path.len().saturating_sub(2 * PATH_ENDS);
+        for (index, function) in path.iter().enumerate() {
+            if left_out > 0 && (PATH_ENDS..PATH_ENDS + left_out).contains(&index) {
+                if index == PATH_ENDS {
+                    out.extend_from_slice(b" > (");
+                    push_number(left_out as u64, out);
+                    out.extend_from_slice(b" more)");
+                }
+                continue;
+            }
+            out.extend_from_slice(if index == 0 { b", inside " } else { b" > " });
+            self.push_name(*function, out);
+        }
+    }
+
+    fn dimmed(&mut self, out: &mut Vec<u8>, push: impl FnOnce(&mut Self, &mut Vec<u8>)) {
+        let colour = self.settings.colour;
+        if colour {
+            out.extend_from_slice(DIM);
+        }
+        push(self, out);
+        if colour {
+            out.extend_from_slice(RESET);
+        }
+    }
+}
+
+impl<S: Symbols> Renderer for TextRenderer<S> {
+    fn line(&mut self, line: &TraceLine, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.separator_due) {
+            out.push(b'\n');
+        }
+        self.lines_in_part = true;
+        self.push_prefix(line.goroutine, out);
+        let digits = self.settings.time_digits;
+        self.settings.wall_clock.push(line.time, digits, out);
+        out.push(b' ');
+        let duration = match &line.body {
+            LineBody::End { duration, .. } => *duration,
+            LineBody::Entry { .. } | LineBody::Note(_) => None,
+        };
+        self.push_duration_column(duration, out);
+        let indent = 2 * line.level as usize;
+        out.resize(out.len() + 1 + indent + 1, b' ');
+        match &line.body {
+            LineBody::Entry { function, call } => {
+                self.push_name(*function, out);
+                out.extend_from_slice(b"() { ");
+                match call {
+                    Some(call) => self.push_call_site(*call, out),
+                    None => self.dimmed(out, |_, out| out.extend_from_slice(b"// entry lost")),
+                }
+            }
+            LineBody::End { function, how, .. } => self.push_end(*function, *how, out),
+            LineBody::Note(note) => self.dimmed(out, |text, out| text.push_note(note, out)),
+        }
+        out.push(b'\n');
+    }
+
+    fn part_end(&mut self, _: Goroutine, _: PartEnd, _: &mut Vec<u8>) {
+        let lines_in_part = std::mem::take(&mut self.lines_in_part);
+        self.separator_due |= lines_in_part && self.settings.layout == TextLayout::Trees;
+    }
+}
+
+/// Appends `+offset file:line`.
+fn push_position(offset: u64, line: Option<SourceLine<'_>>, out: &mut Vec<u8>) {
+    out.push(b'+');
+    push_number(offset, out);
+    out.push(b' ');
+    let line = line.unwrap_or(SourceLine { file: "?", line: 0 });
+    push_escaped(line.file, out);
+    out.push(b':');
+    push_number(u64::from(line.line), out);
+}
+
+fn end_name(how: CallEnd) -> &'static str {
+    match how {
+        CallEnd::Returned { .. } => "returned",
+        CallEnd::Approximate => "approximate",
+        CallEnd::Unwound => "unwound",
+        CallEnd::ExitLost => "exit lost",
+        CallEnd::StillOpen => "still open",
+        CallEnd::ProcessExited => "process exited",
+    }
+}

@@ -1,0 +1,312 @@
+use super::handover::Handover;
+use super::line::{CallEnd, LineBody, Note};
+use crate::binary::VirtualAddress;
+use crate::events::MonotonicTime;
+use crate::plan::FunctionId;
+
+/// A line that waits. Levels, functions of ends and durations follow from the order.
+#[derive(Debug)]
+enum Item {
+    Entry {
+        time: MonotonicTime,
+        call: VirtualAddress,
+        function: FunctionId,
+    },
+    End {
+        time: MonotonicTime,
+        how: CallEnd,
+    },
+    Lost {
+        time: MonotonicTime,
+        events: u64,
+    },
+    Note {
+        time: MonotonicTime,
+        note: Box<Note>,
+    },
+}
+
+// Up to DEFAULT_MAX_BUFFERED_CALLS times two of them are kept.
+const _: () = assert!(size_of::<Item>() == 24);
+
+impl Item {
+    fn time(&self) -> MonotonicTime {
+        match self {
+            Self::Entry { time, .. }
+            | Self::End { time, .. }
+            | Self::Lost { time, .. }
+            | Self::Note { time, .. } => *time,
+        }
+    }
+}
+
+/// The entry of a call that is known by its return only, found out after later lines.
+#[derive(Clone, Copy, Debug)]
+struct MissingEntry {
+    /// The item before which the call began. Of several with the same position, the later found
+    /// is the outer one.
+    position: usize,
+    function: FunctionId,
+    /// Calls that were shown as open at `position` but were over before this one began. Their
+    /// ends stand among the items inside this call and are not true there.
+    over_before: usize,
+}
+
+/// A call that is open while items become lines.
+struct OpenCall {
+    function: FunctionId,
+    begin: Option<MonotonicTime>,
+    /// Its entry is shown in an earlier part, or was dropped.
+    is_earlier: bool,
+    /// Ends to be passed over before its own.
+    untrue_ends: usize,
+}
+
+/// The lines of a tree, or of the part since it was last cut, until they are handed over.
+#[derive(Debug, Default)]
+pub(super) struct TreeBuffer {
+    /// Stand before everything else.
+    introduction: Vec<(MonotonicTime, Note)>,
+    /// Functions and entry times of the calls that were open when the part began.
+    earlier_calls: Vec<(FunctionId, MonotonicTime)>,
+    items: Vec<Item>,
+    missing_entries: Vec<MissingEntry>,
+    calls: usize,
+}
+
+impl TreeBuffer {
+    /// The lines of a part that begins inside `earlier_calls`.
+    pub fn continued(
+        introduction: Vec<(MonotonicTime, Note)>,
+        earlier_calls: Vec<(FunctionId, MonotonicTime)>,
+    ) -> Self {
+        Self {
+            introduction,
+            earlier_calls,
+            ..Self::default()
+        }
+    }
+
+    /// Number of calls that begin in it.
+    pub fn calls(&self) -> usize {
+        self.calls
+    }
+
+    /// Where the next line will stand.
+    pub fn next_position(&self) -> usize {
+        self.items.len()
+    }
+
+    /// A call begins.
+    pub fn entry(&mut self, time: MonotonicTime, function: FunctionId, call: VirtualAddress) {
+        self.calls += 1;
+        self.items.push(Item::Entry {
+            time,
+            call,
+            function,
+        });
+    }
+
+    /// The innermost open call ends.
+    pub fn end(&mut self, time: MonotonicTime, how: CallEnd) {
+        self.items.push(Item::End { time, how });
+    }
+
+    /// Events were lost. Losses with nothing between them become one.
+    pub fn lost(&mut self, time: MonotonicTime, events: u64) {
+        if let Some(Item::Lost { events: before, .. }) = self.items.last_mut() {
+            *before = before.saturating_add(events);
+        } else {
+            self.items.push(Item::Lost { time, events });
+        }
+    }
+
+    /// Any other remark.
+    pub fn note(&mut self, time: MonotonicTime, note: Note) {
+        self.items.push(Item::Note {
+            time,
+            note: Box::new(note),
+        });
+    }
+
+    /// A call of `function` ends whose entry was lost: it turns out to have begun at `position`
+    /// and to enclose all lines since. `over_before` of the calls that were shown as open at
+    /// `position` were over before it.
+    pub fn end_without_entry(
+        &mut self,
+        position: usize,
+        over_before: usize,
+        function: FunctionId,
+        time: MonotonicTime,
+        how: CallEnd,
+    ) {
+        self.calls += 1;
+        self.missing_entries.push(MissingEntry {
+            position,
+            function,
+            over_before,
+        });
+        self.end(time, how);
+    }
+
+    /// Hands everything over and forgets it. Says whether there was a line, other than an
+    /// introduction to nothing.
+    pub fn hand_over(&mut self, tree_counted: &mut bool, handover: &mut Handover<'_>) -> bool {
+        let mut buffer = std::mem::take(self);
+        handover.shared.buffered_calls =
+            handover.shared.buffered_calls.saturating_sub(buffer.calls);
+        // Of those at one position, the later found comes first.
+        buffer.missing_entries.reverse();
+        buffer
+            .missing_entries
+            .sort_by_key(|missing| missing.position);
+        let mut lines = Lines {
+            introduction: buffer.introduction,
+            open: Vec::new(),
+            any_line: false,
+            tree_counted,
+            handover,
+        };
+        lines.open.extend(
+            buffer
+                .earlier_calls
+                .into_iter()
+                .map(|(function, begin)| OpenCall {
+                    function,
+                    begin: Some(begin),
+                    is_earlier: true,
+                    untrue_ends: 0,
+                }),
+        );
+
+        let mut missing_entries = buffer.missing_entries.as_slice();
+        let mut last_time = MonotonicTime::default();
+        let mut after_loss = false;
+        for (index, item) in buffer.items.into_iter().enumerate() {
+            let time = item.time();
+            let here = missing_entries.partition_point(|missing| missing.position <= index);
+            if here > 0 {
+                let (begin_here, later) = missing_entries.split_at(here);
+                lines.missing_entries(if after_loss { last_time } else { time }, begin_here);
+                missing_entries = later;
+            }
+            after_loss = matches!(item, Item::Lost { .. });
+            last_time = time;
+            lines.item(item);
+        }
+        while !lines.open.is_empty() {
+            lines.end_innermost(last_time, CallEnd::StillOpen);
+        }
+        lines.any_line
+    }
+
+    /// Forgets everything and takes its calls off `buffered_calls`.
+    pub fn forget(&mut self, buffered_calls: &mut usize) {
+        *buffered_calls = buffered_calls.saturating_sub(self.calls);
+        *self = Self::default();
+    }
+}
+
+/// Makes lines of items.
+struct Lines<'a, 'b> {
+    introduction: Vec<(MonotonicTime, Note)>,
+    open: Vec<OpenCall>,
+    any_line: bool,
+    tree_counted: &'a mut bool,
+    handover: &'a mut Handover<'b>,
+}
+
+impl Lines<'_, '_> {
+    fn item(&mut self, item: Item) {
+        match item {
+            Item::Entry {
+                time,
+                call,
+                function,
+            } => self.begin(time, function, Some(call), 0),
+            Item::End { time, how } => match self.open.last_mut() {
+                Some(innermost) if innermost.untrue_ends > 0 => innermost.untrue_ends -= 1,
+                Some(_) => self.end_innermost(time, how),
+                None => {}
+            },
+            Item::Lost { time, events } => self.note(time, Note::Lost { events }),
+            Item::Note { time, note } => self.note(time, *note),
+        }
+    }
+
+    /// Calls whose entries are missing begin, the outermost first.
+    fn missing_entries(&mut self, time: MonotonicTime, missing_entries: &[MissingEntry]) {
+        let over_before = missing_entries.iter().map(|missing| missing.over_before);
+        for _ in 0..over_before.sum() {
+            self.end_innermost(time, CallEnd::ExitLost);
+        }
+        for missing in missing_entries {
+            self.begin(time, missing.function, None, missing.over_before);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        time: MonotonicTime,
+        function: FunctionId,
+        call: Option<VirtualAddress>,
+        untrue_ends: usize,
+    ) {
+        let level = self.open.len();
+        self.line(time, level, LineBody::Entry { function, call });
+        self.open.push(OpenCall {
+            function,
+            begin: call.is_some().then_some(time),
+            is_earlier: false,
+            untrue_ends,
+        });
+    }
+
+    fn end_innermost(&mut self, time: MonotonicTime, how: CallEnd) {
+        let Some(call) = self.open.pop() else {
+            return;
+        };
+        let function = call.function;
+        let duration = call
+            .begin
+            .filter(|_| has_measured_end(how))
+            .map(|begin| time - begin);
+        if !call.is_earlier {
+            let body = LineBody::End {
+                function,
+                how,
+                duration,
+            };
+            self.line(time, self.open.len(), body);
+        } else if how != CallEnd::StillOpen {
+            // That it is open was said where the tree was cut.
+            let note = Note::EndedAfterCut {
+                function,
+                how,
+                duration,
+            };
+            self.note(time, note);
+        }
+    }
+
+    fn note(&mut self, time: MonotonicTime, note: Note) {
+        self.line(time, self.open.len(), LineBody::Note(note));
+    }
+
+    fn line(&mut self, time: MonotonicTime, level: usize, body: LineBody) {
+        self.any_line = true;
+        for (time, note) in std::mem::take(&mut self.introduction) {
+            let body = LineBody::Note(note);
+            self.handover.line(self.tree_counted, time, 0, body);
+        }
+        self.handover.line(self.tree_counted, time, level, body);
+    }
+}
+
+/// The moment at which such an end was seen is the end of the call (or a bound for it).
+pub(super) fn has_measured_end(how: CallEnd) -> bool {
+    match how {
+        CallEnd::Returned { .. } | CallEnd::Approximate | CallEnd::Unwound => true,
+        CallEnd::ExitLost | CallEnd::StillOpen | CallEnd::ProcessExited => false,
+    }
+}

@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use super::line::{LineBody, PartEnd, TraceLine, TraceSink};
+use super::settings::Delivery;
+use super::statistics::Statistics;
+use crate::events::{Goroutine, MonotonicTime};
+
+/// Bounds of what trees may keep.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TreeLimits {
+    /// Calls of one tree.
+    pub max_calls: usize,
+    /// Calls of all trees.
+    pub max_buffered_calls: usize,
+    /// Only trees at least this long are handed over.
+    pub slower_than: Option<Duration>,
+}
+
+impl TreeLimits {
+    /// `None` while streaming: nothing is kept.
+    pub fn of(delivery: Delivery) -> Option<Self> {
+        match delivery {
+            Delivery::Stream => None,
+            Delivery::Trees {
+                max_calls,
+                max_buffered_calls,
+                slower_than,
+            } => Some(Self {
+                max_calls: max_calls.max(1),
+                max_buffered_calls: max_buffered_calls.max(1),
+                slower_than,
+            }),
+        }
+    }
+}
+
+/// What the trees of all goroutines have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// `None` while streaming.
+    pub limits: Option<TreeLimits>,
+    /// Counted so far.
+    pub statistics: Statistics,
+    /// Calls in the buffers of all trees.
+    pub buffered_calls: usize,
+}
+
+/// Hands over the lines of one tree and counts them.
+pub(super) struct Handover<'a> {
+    /// Whose tree.
+    pub goroutine: Goroutine,
+    /// What all trees have in common.
+    pub shared: &'a mut Shared,
+    /// Takes the lines.
+    pub sink: &'a mut dyn TraceSink,
+}
+
+impl Handover<'_> {
+    /// Hands over one line. `tree_counted` says whether the tree is among
+    /// [`Statistics::trees`] yet.
+    pub fn line(
+        &mut self,
+        tree_counted: &mut bool,
+        time: MonotonicTime,
+        level: usize,
+        body: LineBody,
+    ) {
+        let statistics = &mut self.shared.statistics;
+        match &body {
+            LineBody::Entry { call, .. } => {
+                if !std::mem::replace(tree_counted, true) {
+                    statistics.trees += 1;
+                }
+                if call.is_some() {
+                    statistics.calls += 1;
+                } else {
+                    statistics.calls_without_entry += 1;
+                }
+            }
+            LineBody::End { how, .. } => statistics.ends.add(*how),
+            LineBody::Note(_) => {}
+        }
+        self.sink.line(&TraceLine {
+            goroutine: self.goroutine,
+            time,
+            level: u32::try_from(level).unwrap_or(u32::MAX),
+            body,
+        });
+    }
+
+    /// Hands over the news that a tree or a part of it is complete.
+    pub fn part_end(&mut self, end: PartEnd) {
+        self.sink.part_end(self.goroutine, end);
+    }
+}

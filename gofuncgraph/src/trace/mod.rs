@@ -1,0 +1,23 @@
+//! Events become call trees.
+//!
+//! [`Assembler`] takes domain events one at a time and hands [`TraceLine`]s to a [`TraceSink`]:
+//! at once while streaming, else a tree at a time. It knows nothing of names or text.
+//!
+//! - `assembler`: sequences and losses of every goroutine, when trees begin and end.
+//! - `tree`: the open calls of one tree and what happens to them.
+//! - `buffer`: the lines of a tree that waits for its end.
+//! - `loss_marks`: where a lost entry can have been.
+
+mod assembler;
+mod buffer;
+mod handover;
+mod line;
+mod loss_marks;
+mod settings;
+mod statistics;
+mod tree;
+
+pub use assembler::Assembler;
+pub use line::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
+pub use settings::{AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, DEFAULT_MAX_CALLS, Delivery};
+pub use statistics::{EndCounts, Statistics};

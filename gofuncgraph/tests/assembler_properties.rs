@@ -1,0 +1,375 @@
+//! Random programs, seen with and without losses: what the assembler shows is balanced and
+//! accounted for, and true where nothing was lost.
+
+#[path = "support/gate_simulator.rs"]
+mod gate_simulator;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use gate_simulator::{GateSimulator, return_address, return_site};
+use gofuncgraph::binary::VirtualAddress;
+use gofuncgraph::events::{Event, Goroutine, MonotonicTime, ProcessEnd};
+use gofuncgraph::plan::FunctionId;
+use gofuncgraph::trace::{
+    Assembler, AssemblerSettings, CallEnd, Delivery, LineBody, PartEnd, Statistics, TraceLine,
+    TraceSink,
+};
+use proptest::prelude::*;
+
+const GOROUTINES: [Goroutine; 3] = [
+    Goroutine { pid: 7, goid: 1 },
+    Goroutine { pid: 7, goid: 2 },
+    Goroutine { pid: 9, goid: 1 },
+];
+
+/// Functions 0 and 1 are targets, 2 to 4 are not.
+const TARGETS: [FunctionId; 2] = [FunctionId(0), FunctionId(1)];
+
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Call(FunctionId),
+    Return,
+    /// A panic is recovered so many calls further out.
+    Recover(usize),
+    Goexit,
+    Exec,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    goroutine: Goroutine,
+    action: Action,
+    lost: bool,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        50 => (0..5_u32).prop_map(|function| Action::Call(FunctionId(function))),
+        45 => Just(Action::Return),
+        3 => (0..4_usize).prop_map(Action::Recover),
+        1 => Just(Action::Goexit),
+        1 => Just(Action::Exec),
+    ]
+}
+
+/// Programs of which the share `lost_share` of all records is lost.
+fn steps(lost_share: f64) -> impl Strategy<Value = Vec<Step>> {
+    let step = (
+        0..GOROUTINES.len(),
+        action(),
+        prop::bool::weighted(lost_share),
+    )
+        .prop_map(|(goroutine, action, lost)| Step {
+            goroutine: GOROUTINES[goroutine],
+            action,
+            lost,
+        });
+    prop::collection::vec(step, 0..400)
+}
+
+fn lossy_steps() -> impl Strategy<Value = Vec<Step>> {
+    prop_oneof![steps(0.02), steps(0.2), steps(0.5), steps(0.9)]
+}
+
+/// What a program did, told without records: the tree of every root.
+#[derive(Default)]
+struct Truth {
+    stacks: BTreeMap<Goroutine, Vec<(FunctionId, MonotonicTime)>>,
+    /// The open tree: height of the stack below its root, and its lines.
+    open: BTreeMap<Goroutine, (usize, Vec<TraceLine>)>,
+    trees: Vec<Vec<TraceLine>>,
+}
+
+impl Truth {
+    fn call(&mut self, goroutine: Goroutine, function: FunctionId, time: MonotonicTime) {
+        let stack = self.stacks.entry(goroutine).or_default();
+        let caller = stack.last().map(|(caller, _)| *caller);
+        if TARGETS.contains(&function) {
+            self.open
+                .entry(goroutine)
+                .or_insert((stack.len(), Vec::new()));
+        }
+        if let Some((below, lines)) = self.open.get_mut(&goroutine) {
+            lines.push(TraceLine {
+                goroutine,
+                time,
+                level: (stack.len() - *below) as u32,
+                body: LineBody::Entry {
+                    function,
+                    call: Some(VirtualAddress(return_address(caller))),
+                },
+            });
+        }
+        stack.push((function, time));
+    }
+
+    fn end_down_to(
+        &mut self,
+        goroutine: Goroutine,
+        height: usize,
+        time: MonotonicTime,
+        how: impl Fn(FunctionId) -> CallEnd,
+    ) {
+        let stack = self.stacks.entry(goroutine).or_default();
+        while stack.len() > height {
+            let Some((function, begin)) = stack.pop() else {
+                break;
+            };
+            let Some((below, lines)) = self.open.get_mut(&goroutine) else {
+                continue;
+            };
+            let how = how(function);
+            let is_measured = matches!(how, CallEnd::Returned { .. } | CallEnd::Unwound);
+            let level = stack.len() - *below;
+            lines.push(TraceLine {
+                goroutine,
+                time,
+                level: level as u32,
+                body: LineBody::End {
+                    function,
+                    how,
+                    duration: is_measured.then(|| time - begin),
+                },
+            });
+            if level == 0 {
+                self.trees
+                    .extend(self.open.remove(&goroutine).map(|(_, lines)| lines));
+            }
+        }
+    }
+
+    /// Oldest tree first.
+    fn end_all(&mut self, time: MonotonicTime, how: CallEnd, is_over: impl Fn(u32) -> bool) {
+        let mut over: Vec<Goroutine> = self
+            .stacks
+            .keys()
+            .copied()
+            .filter(|goroutine| is_over(goroutine.pid))
+            .collect();
+        over.sort_by_key(|goroutine| {
+            let open = self.open.get(goroutine);
+            open.and_then(|(_, lines)| lines.first().map(|line| line.time))
+        });
+        for goroutine in over {
+            self.end_down_to(goroutine, 0, time, |_| how);
+        }
+    }
+}
+
+/// Runs the program; gives what the kernel side made of it and what was true.
+fn run(steps: &[Step]) -> (GateSimulator, Truth) {
+    let mut gate = GateSimulator::new(TARGETS);
+    let mut truth = Truth::default();
+    for step in steps {
+        let goroutine = step.goroutine;
+        let height = gate.stack_height(goroutine);
+        gate.ring_is_full = step.lost;
+        match step.action {
+            Action::Call(function) => {
+                gate.call(goroutine, function);
+                truth.call(goroutine, function, gate.now);
+            }
+            Action::Return if height > 0 => {
+                gate.ret(goroutine);
+                truth.end_down_to(goroutine, height - 1, gate.now, |function| {
+                    CallEnd::Returned {
+                        site: Some(return_site(function)),
+                    }
+                });
+            }
+            Action::Recover(further_out) if height > 0 => {
+                let height = height.saturating_sub(further_out).max(1);
+                gate.recover(goroutine, height);
+                truth.end_down_to(goroutine, height, gate.now, |_| CallEnd::Unwound);
+            }
+            Action::Return | Action::Recover(_) => {}
+            Action::Goexit => {
+                gate.goexit(goroutine);
+                truth.end_down_to(goroutine, 0, gate.now, |_| CallEnd::Unwound);
+            }
+            Action::Exec => {
+                gate.end_process(goroutine.pid, ProcessEnd::Executed);
+                truth.end_all(gate.now, CallEnd::ProcessExited, |pid| pid == goroutine.pid);
+            }
+        }
+    }
+    gate.stop();
+    truth.end_all(gate.now, CallEnd::StillOpen, |_| true);
+    (gate, truth)
+}
+
+/// Collects what is handed over and checks that it is balanced.
+#[derive(Default)]
+struct CheckedTrees {
+    open: BTreeMap<Goroutine, Vec<(FunctionId, u32)>>,
+    part: Vec<TraceLine>,
+    trees: Vec<Vec<TraceLine>>,
+    part_goroutines: BTreeSet<Goroutine>,
+    whole_trees: bool,
+}
+
+impl TraceSink for CheckedTrees {
+    fn line(&mut self, line: &TraceLine) {
+        let open = self.open.entry(line.goroutine).or_default();
+        match &line.body {
+            LineBody::Entry { function, .. } => open.push((*function, line.level)),
+            LineBody::End { function, .. } => {
+                assert_eq!(open.pop(), Some((*function, line.level)), "at {line:?}");
+            }
+            LineBody::Note(_) => {}
+        }
+        self.part_goroutines.insert(line.goroutine);
+        self.part.push(line.clone());
+    }
+
+    fn part_end(&mut self, goroutine: Goroutine, _: PartEnd) {
+        assert!(self.open.get(&goroutine).is_none_or(Vec::is_empty));
+        if self.whole_trees {
+            assert!(self.part_goroutines.iter().all(|other| *other == goroutine));
+            self.part_goroutines.clear();
+            self.trees.push(std::mem::take(&mut self.part));
+        }
+    }
+}
+
+fn assemble(
+    settings: AssemblerSettings,
+    events: &[Event],
+    end: MonotonicTime,
+) -> (CheckedTrees, Statistics) {
+    let mut checked = CheckedTrees {
+        whole_trees: settings.delivery != Delivery::Stream,
+        ..CheckedTrees::default()
+    };
+    let mut assembler = Assembler::new(settings);
+    for event in events {
+        assembler.handle(event, &mut checked);
+    }
+    assembler.finish(end, &mut checked);
+    assert!(checked.open.values().all(Vec::is_empty));
+    let statistics = *assembler.statistics();
+    assert_eq!(
+        statistics.ends.total(),
+        statistics.calls + statistics.calls_without_entry
+    );
+    (checked, statistics)
+}
+
+fn bounded(
+    max_calls: usize,
+    max_buffered_calls: usize,
+    slower_than: Option<Duration>,
+    count: Option<NonZeroU64>,
+) -> AssemblerSettings {
+    AssemblerSettings {
+        delivery: Delivery::Trees {
+            max_calls,
+            max_buffered_calls,
+            slower_than,
+        },
+        count,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn trees_are_true_where_nothing_is_lost(steps in steps(0.0)) {
+        let (gate, truth) = run(&steps);
+        let (checked, statistics) =
+            assemble(AssemblerSettings::trees(), &gate.events, gate.now);
+        prop_assert_eq!(checked.trees, truth.trees);
+        prop_assert_eq!(statistics.calls, gate.counts.entries_written);
+        prop_assert_eq!(statistics.events_lost, 0);
+    }
+
+    #[test]
+    fn stream_is_true_where_nothing_is_lost(steps in steps(0.0)) {
+        let (gate, truth) = run(&steps);
+        let (checked, _) = assemble(AssemblerSettings::stream(), &gate.events, gate.now);
+        for goroutine in GOROUTINES {
+            let shown: Vec<_> = checked
+                .part
+                .iter()
+                .filter(|line| line.goroutine == goroutine)
+                .collect();
+            let happened: Vec<_> = truth
+                .trees
+                .iter()
+                .flatten()
+                .filter(|line| line.goroutine == goroutine)
+                .collect();
+            prop_assert_eq!(shown, happened);
+        }
+    }
+
+    #[test]
+    fn shown_and_lost_make_what_happened(steps in lossy_steps()) {
+        let (gate, _) = run(&steps);
+        let counts = gate.counts;
+        for settings in [AssemblerSettings::trees(), AssemblerSettings::stream()] {
+            let (_, statistics) = assemble(settings, &gate.events, gate.now);
+            prop_assert_eq!(statistics.calls, counts.entries_written);
+            prop_assert_eq!(statistics.ends.returned, counts.returns_written);
+            prop_assert!(statistics.calls_without_entry <= counts.entries_lost);
+            prop_assert_eq!(
+                statistics.events_lost,
+                counts.entries_lost + counts.returns_lost + counts.closes_lost
+            );
+            prop_assert_eq!(statistics.events_out_of_order, 0);
+        }
+    }
+
+    #[test]
+    fn cut_and_filtered_trees_are_balanced(
+        steps in lossy_steps(),
+        max_calls in 1..20_usize,
+        max_buffered_calls in 1..40_usize,
+        slower_than_steps in prop::option::of(0..40_u32),
+        count in prop::option::of(1..10_u64),
+    ) {
+        let (gate, _) = run(&steps);
+        let step = Duration::from_nanos(gate.step_ns);
+        let slower_than = slower_than_steps.map(|steps| step * steps);
+        let count = count.and_then(NonZeroU64::new);
+        let settings = bounded(max_calls, max_buffered_calls, slower_than, count);
+        let (_, statistics) = assemble(settings, &gate.events, gate.now);
+        if let Some(count) = count {
+            prop_assert!(statistics.trees_finished <= count.get());
+        } else if slower_than.is_none() {
+            prop_assert_eq!(statistics.calls, gate.counts.entries_written);
+        }
+        let stream = AssemblerSettings { count, ..AssemblerSettings::stream() };
+        assemble(stream, &gate.events, gate.now);
+    }
+
+    /// Events that were mixed up by whatever means.
+    #[test]
+    fn no_sequence_of_events_unbalances_a_tree(
+        steps in lossy_steps(),
+        swaps in prop::collection::vec((0..400_usize, 0..400_usize), 0..40),
+        max_calls in 1..20_usize,
+    ) {
+        let (mut gate, _) = run(&steps);
+        let length = gate.events.len();
+        for (left, right) in swaps {
+            if left < length && right < length {
+                gate.events.swap(left, right);
+            }
+        }
+        for settings in [
+            AssemblerSettings::trees(),
+            AssemblerSettings::stream(),
+            bounded(max_calls, 30, None, None),
+        ] {
+            assemble(settings, &gate.events, gate.now);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Trees and streams as text, for what programs do and what is lost of it.
+
+#[path = "support/gate_simulator.rs"]
+mod gate_simulator;
+#[path = "support/golden.rs"]
+mod golden;
+
+use gate_simulator::GateSimulator;
+use gofuncgraph::events::ProcessEnd;
+use gofuncgraph::trace::{Assembler, AssemblerSettings, LineBody};
+use golden::*;
+
+#[test]
+fn nesting() {
+    let mut program = program();
+    plain_tree(&mut program, FIRST);
+    plain_tree(&mut program, FIRST);
+    let statistics = check_trees("nesting", &program);
+    assert_eq!((statistics.trees, statistics.trees_finished), (2, 2));
+    assert_eq!((statistics.calls, statistics.ends.returned), (8, 8));
+    check_stream("nesting_stream", &program);
+}
+
+#[test]
+fn recursion_of_the_root_stays_inside_it() {
+    let mut program = program();
+    for _ in 0..4 {
+        program.call(FIRST, ROOT);
+    }
+    for _ in 0..4 {
+        program.ret(FIRST);
+    }
+    let statistics = check_trees("recursion", &program);
+    assert_eq!(statistics.trees, 1);
+}
+
+fn interleaved() -> GateSimulator {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(SECOND, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.call(SECOND, LEAF);
+    program.ret(FIRST);
+    program.ret(SECOND);
+    program.ret(SECOND);
+    program.ret(FIRST);
+    program
+}
+
+#[test]
+fn interleaved_goroutines() {
+    check_trees("interleaved", &interleaved());
+    check_stream("interleaved_stream", &interleaved());
+}
+
+#[test]
+fn panic_recovered_at_every_height() {
+    for height in 1..=3 {
+        let mut program = program();
+        // Not a target: what recovers at height 1 is outside the tree.
+        program.call(FIRST, OTHER);
+        program.call(FIRST, ROOT);
+        program.call(FIRST, MIDDLE);
+        program.call(FIRST, LEAF);
+        program.recover(FIRST, height);
+        for _ in 0..height {
+            program.ret(FIRST);
+        }
+        // The next request on the same goroutine is a tree of its own.
+        plain_tree(&mut program, FIRST);
+        let statistics = check_trees(&format!("recovered_at_{height}"), &program);
+        assert_eq!(statistics.ends.unwound, 4 - height as u64);
+        assert_eq!((statistics.trees, statistics.trees_finished), (2, 2));
+    }
+}
+
+#[test]
+fn goexit_unwinds_everything() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.goexit(FIRST);
+    let statistics = check_trees("goexit", &program);
+    assert_eq!(statistics.ends.unwound, 2);
+    check_stream("goexit_stream", &program);
+}
+
+#[test]
+fn lost_entry_encloses_what_came_after_the_loss() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, OTHER);
+    program.ret(FIRST);
+    program.losing(|program| program.call(FIRST, MIDDLE));
+    program.call(FIRST, LEAF);
+    program.ret(FIRST);
+    program.call(FIRST, LEAF);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    let statistics = check_trees("lost_entry", &program);
+    assert_eq!((statistics.calls, statistics.calls_without_entry), (4, 1));
+    assert_eq!(statistics.events_lost, 1);
+    check_stream("lost_entry_stream", &program);
+}
+
+#[test]
+fn call_that_was_over_before_a_lost_entry_ends_before_it() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.losing(|program| {
+        program.ret(FIRST);
+        program.call(FIRST, OTHER);
+    });
+    program.call(FIRST, LEAF);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    check_trees("lost_exit_and_entry", &program);
+}
+
+#[test]
+fn nested_lost_entries_enclose_one_another() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, HOSTILE);
+    program.losing(|program| {
+        program.ret(FIRST);
+        program.call(FIRST, MIDDLE);
+        program.call(FIRST, OTHER);
+    });
+    program.call(FIRST, LEAF);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.call(FIRST, LEAF);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    let statistics = check_trees("lost_entries_nested", &program);
+    assert_eq!((statistics.calls, statistics.calls_without_entry), (4, 2));
+}
+
+#[test]
+fn deep_descent_whose_entries_were_lost() {
+    const DEPTH: usize = 50_000;
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.losing(|program| {
+        for _ in 0..DEPTH {
+            program.call(FIRST, MIDDLE);
+        }
+    });
+    program.call(FIRST, LEAF);
+    for _ in 0..DEPTH + 2 {
+        program.ret(FIRST);
+    }
+    let mut lines = Vec::new();
+    let mut assembler = Assembler::new(AssemblerSettings::trees());
+    for event in &program.events {
+        assembler.handle(event, &mut Lines(&mut lines));
+    }
+    let leaf = lines
+        .iter()
+        .find(|line| matches!(line.body, LineBody::Entry { function, .. } if function == LEAF));
+    assert_eq!(leaf.map(|leaf| leaf.level as usize), Some(DEPTH + 1));
+    assert_eq!(lines.len(), 2 * (DEPTH + 2) + 1);
+}
+
+/// What unwinds a call after a loss says nothing about when a call ended that was over before.
+#[test]
+fn call_that_was_over_before_a_lost_entry_was_not_unwound_later() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, OTHER);
+    program.call(FIRST, HOSTILE);
+    program.losing(|program| {
+        program.ret(FIRST);
+        program.ret(FIRST);
+        program.call(FIRST, MIDDLE);
+        program.call(FIRST, OTHER);
+    });
+    program.call(FIRST, LEAF);
+    program.recover(FIRST, 2);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    check_trees("lost_then_unwound", &program);
+}
+
+#[test]
+fn lost_exit() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.losing(|program| program.ret(FIRST));
+    program.call(FIRST, OTHER);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    let statistics = check_trees("lost_exit", &program);
+    assert_eq!(statistics.ends.exit_lost, 1);
+    check_stream("lost_exit_stream", &program);
+}
+
+#[test]
+fn lost_root_entry() {
+    let mut program = program();
+    program.losing(|program| program.call(FIRST, ROOT));
+    program.call(FIRST, MIDDLE);
+    program.ret(FIRST);
+    program.call(FIRST, LEAF);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    let statistics = check_trees("lost_root_entry", &program);
+    assert_eq!((statistics.trees, statistics.trees_finished), (1, 1));
+    check_stream("lost_root_entry_stream", &program);
+}
+
+#[test]
+fn lost_root_exit_ends_the_tree_where_the_next_begins() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.losing(|program| {
+        program.ret(FIRST);
+        program.ret(FIRST);
+    });
+    plain_tree(&mut program, FIRST);
+    let statistics = check_trees("lost_root_exit", &program);
+    assert_eq!((statistics.trees, statistics.trees_finished), (2, 1));
+    check_stream("lost_root_exit_stream", &program);
+}
+
+#[test]
+fn lost_root_exit_and_next_root_entry() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.losing(|program| {
+        program.ret(FIRST);
+        program.call(FIRST, ROOT);
+    });
+    program.call(FIRST, MIDDLE);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    check_trees("lost_root_exit_and_entry", &program);
+}
+
+#[test]
+fn lost_whole_tree() {
+    let mut program = program();
+    plain_tree(&mut program, FIRST);
+    program.losing(|program| plain_tree(program, FIRST));
+    plain_tree(&mut program, FIRST);
+    program.losing(|program| plain_tree(program, FIRST));
+    program.stop();
+    let statistics = check_trees("lost_whole_tree", &program);
+    assert_eq!(statistics.events_lost, 16);
+    assert_eq!(statistics.events_lost_outside_trees, 8);
+    check_stream("lost_whole_tree_stream", &program);
+}
+
+#[test]
+fn lost_end_of_a_goroutine() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.losing(|program| program.goexit(FIRST));
+    check_trees("lost_goroutine_end", &program);
+}
+
+#[test]
+fn attach_in_mid_call() {
+    let mut program = program();
+    program.call_unseen(FIRST, ROOT);
+    program.call_unseen(FIRST, MIDDLE);
+    program.call(FIRST, LEAF);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    assert_eq!(program.counts.returns_without_tree, 1);
+    plain_tree(&mut program, FIRST);
+    let statistics = check_trees("attach_in_mid_call", &program);
+    assert_eq!((statistics.trees, statistics.events_lost), (1, 0));
+}
+
+#[test]
+fn root_left_without_a_ret() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.leave_unseen(FIRST);
+    program.leave_unseen(FIRST);
+    plain_tree(&mut program, FIRST);
+    let statistics = check_trees("superseded", &program);
+    assert_eq!(statistics.ends.exit_lost, 2);
+    assert_eq!((statistics.trees, statistics.trees_finished), (2, 1));
+}
+
+#[test]
+fn still_open() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(SECOND, ROOT);
+    program.call(SECOND, MIDDLE);
+    program.call(FIRST, LEAF);
+    program.stop();
+    let statistics = check_trees("still_open", &program);
+    assert_eq!(statistics.ends.still_open, 4);
+    check_stream("still_open_stream", &program);
+}
+
+#[test]
+fn process_exit_among_two_processes() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(ELSEWHERE, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.end_process(FIRST.pid, ProcessEnd::Exited);
+    program.call(ELSEWHERE, LEAF);
+    program.ret(ELSEWHERE);
+    program.ret(ELSEWHERE);
+    let statistics = check_trees("process_exit", &program);
+    assert_eq!(statistics.ends.process_exited, 2);
+    check_stream("process_exit_stream", &program);
+}
+
+#[test]
+fn exec_starts_anew() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.end_process(FIRST.pid, ProcessEnd::Executed);
+    plain_tree(&mut program, FIRST);
+    let statistics = check_trees("exec", &program);
+    assert_eq!((statistics.trees, statistics.trees_finished), (2, 1));
+    assert_eq!(statistics.events_out_of_order, 0);
+}
+
+#[test]
+fn lost_news_of_an_exec_is_survived() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.end_process(FIRST.pid, ProcessEnd::Executed);
+    program.events.pop();
+    plain_tree(&mut program, FIRST);
+    let statistics = check_trees("exec_unnoticed", &program);
+    assert_eq!(statistics.events_out_of_order, 1);
+}

@@ -1,0 +1,325 @@
+//! A Go program whose calls are scripted, seen through what the kernel side does: only
+//! goroutines with an active root are traced, records are numbered whether or not they can be
+//! written, and what is lost is told where it is noticed.
+
+#![allow(dead_code, reason = "every test uses its part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gofuncgraph::binary::{LoadBias, RuntimeAddress};
+use gofuncgraph::events::{
+    CloseCause, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
+    SequencePosition,
+};
+use gofuncgraph::plan::{FunctionId, SiteId};
+
+/// Position independent, so that a forgotten bias shows.
+pub const LOAD_BIAS: LoadBias = LoadBias(0x5555_0000_0000);
+
+/// Bytes between a frame and its caller's.
+const FRAME_BYTES: u64 = 0x40;
+
+/// Depth of the first frame of a goroutine.
+const FIRST_FRAME_BYTES: u64 = 0x10;
+
+/// Virtual return address of a call by `caller`.
+pub fn return_address(caller: Option<FunctionId>) -> u64 {
+    0x40_0000 + 0x1000 * (caller.map_or(0, |caller| u64::from(caller.0) + 1)) + 0x2f
+}
+
+/// The RET that the simulated functions leave by.
+pub fn return_site(function: FunctionId) -> SiteId {
+    SiteId(function.0 * 10 + 7)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    function: FunctionId,
+    depth: FrameDepth,
+}
+
+/// As in the kernel side's map of goroutines.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gate {
+    root: Option<FrameDepth>,
+    next_sequence: u64,
+    tree: u16,
+    lost_records: bool,
+}
+
+/// What the kernel side counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GateCounts {
+    pub entries_written: u64,
+    pub entries_lost: u64,
+    pub returns_written: u64,
+    pub returns_lost: u64,
+    pub closes_lost: u64,
+    pub returns_without_tree: u64,
+}
+
+/// The program, the kernel side and the clock.
+pub struct GateSimulator {
+    targets: BTreeSet<FunctionId>,
+    stacks: BTreeMap<Goroutine, Vec<Call>>,
+    gates: BTreeMap<Goroutine, Gate>,
+    /// Every step of the program takes so long.
+    pub step_ns: u64,
+    pub now: MonotonicTime,
+    /// Whether the ring has room now.
+    pub ring_is_full: bool,
+    pub counts: GateCounts,
+    pub events: Vec<Event>,
+}
+
+impl GateSimulator {
+    pub fn new(targets: impl IntoIterator<Item = FunctionId>) -> Self {
+        Self {
+            targets: targets.into_iter().collect(),
+            stacks: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            step_ns: 1_234_567,
+            now: MonotonicTime {
+                time_ns: 1_000_000_000,
+            },
+            ring_is_full: false,
+            counts: GateCounts::default(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Lets time pass.
+    pub fn wait_ns(&mut self, time_ns: u64) {
+        self.now.time_ns += time_ns;
+    }
+
+    /// What happens in `steps` finds the ring full.
+    pub fn losing(&mut self, steps: impl FnOnce(&mut Self)) {
+        self.ring_is_full = true;
+        steps(self);
+        self.ring_is_full = false;
+    }
+
+    /// Number of calls on the goroutine's stack.
+    pub fn stack_height(&self, goroutine: Goroutine) -> usize {
+        self.stacks.get(&goroutine).map_or(0, Vec::len)
+    }
+
+    /// The goroutine's innermost function calls `function`.
+    pub fn call(&mut self, goroutine: Goroutine, function: FunctionId) {
+        self.step();
+        let (depth, caller) = self.call_unseen(goroutine, function);
+        self.supersede(goroutine, depth);
+        let gate = self.gates.get(&goroutine).copied().unwrap_or_default();
+        let starts_tree = gate.root.is_none();
+        if starts_tree {
+            if !self.targets.contains(&function) {
+                return;
+            }
+            let known = self.gates.contains_key(&goroutine);
+            let gate = self.gates.entry(goroutine).or_default();
+            gate.root = Some(depth);
+            if known {
+                gate.tree = gate.tree.wrapping_add(1);
+            }
+        }
+        let kind = GoroutineEvent::Entry {
+            function,
+            depth,
+            return_address: RuntimeAddress(return_address(caller).wrapping_add(LOAD_BIAS.0)),
+            load_bias: LOAD_BIAS,
+            starts_tree,
+        };
+        if self.record(goroutine, kind) {
+            self.counts.entries_written += 1;
+        } else {
+            self.counts.entries_lost += 1;
+        }
+    }
+
+    /// A call that happened before tracing began.
+    pub fn call_unseen(
+        &mut self,
+        goroutine: Goroutine,
+        function: FunctionId,
+    ) -> (FrameDepth, Option<FunctionId>) {
+        let stack = self.stacks.entry(goroutine).or_default();
+        let caller = stack.last().copied();
+        let depth = FrameDepth {
+            bytes: caller.map_or(FIRST_FRAME_BYTES, |caller| caller.depth.bytes + FRAME_BYTES),
+        };
+        stack.push(Call { function, depth });
+        (depth, caller.map(|caller| caller.function))
+    }
+
+    /// The goroutine's innermost function returns.
+    pub fn ret(&mut self, goroutine: Goroutine) {
+        self.step();
+        let call = self
+            .stacks
+            .get_mut(&goroutine)
+            .and_then(Vec::pop)
+            .expect("the script returns from what it called");
+        let root = self.gates.get(&goroutine).and_then(|gate| gate.root);
+        if root.is_some_and(|root| call.depth < root) {
+            self.supersede(goroutine, call.depth);
+        }
+        let Some(root) = self.gates.get(&goroutine).and_then(|gate| gate.root) else {
+            if self.targets.contains(&call.function) {
+                self.counts.returns_without_tree += 1;
+            }
+            return;
+        };
+        let ends_tree = call.depth == root;
+        let kind = GoroutineEvent::Return {
+            function: call.function,
+            site: return_site(call.function),
+            depth: call.depth,
+            ends_tree,
+        };
+        if self.record(goroutine, kind) {
+            self.counts.returns_written += 1;
+        } else {
+            self.counts.returns_lost += 1;
+        }
+        if ends_tree {
+            self.end_tree(goroutine);
+        }
+    }
+
+    /// The innermost function leaves without a RET that is probed.
+    pub fn leave_unseen(&mut self, goroutine: Goroutine) {
+        self.step();
+        self.stacks.get_mut(&goroutine).and_then(Vec::pop);
+    }
+
+    /// A panic is recovered by the function that is `height`th on the stack, counted from 1.
+    pub fn recover(&mut self, goroutine: Goroutine, height: usize) {
+        self.step();
+        let stack = self.stacks.entry(goroutine).or_default();
+        stack.truncate(height);
+        // The recovering function resumes inside its own frame.
+        let depth = FrameDepth {
+            bytes: stack.last().map_or(0, |call| call.depth.bytes) + FRAME_BYTES / 2,
+        };
+        self.close(goroutine, depth, CloseCause::Recovered);
+    }
+
+    /// The goroutine ends; what is on its stack is unwound.
+    pub fn goexit(&mut self, goroutine: Goroutine) {
+        self.step();
+        self.stacks.remove(&goroutine);
+        self.close(
+            goroutine,
+            FrameDepth { bytes: 0 },
+            CloseCause::GoroutineExit,
+        );
+        if let Some(gate) = self.gates.remove(&goroutine) {
+            self.notice_loss(goroutine, gate, true);
+        }
+    }
+
+    /// The process exits or runs another image.
+    pub fn end_process(&mut self, pid: u32, cause: ProcessEnd) {
+        self.step();
+        let is_over = |goroutine: &Goroutine| goroutine.pid == pid;
+        self.stacks.retain(|goroutine, _| !is_over(goroutine));
+        let over: Vec<_> = self
+            .gates
+            .extract_if(.., |goroutine, _| is_over(goroutine))
+            .collect();
+        for (goroutine, gate) in over {
+            self.notice_loss(goroutine, gate, false);
+        }
+        self.events.push(Event::ProcessEnded {
+            pid,
+            time: self.now,
+            cause,
+        });
+    }
+
+    /// Tracing ends.
+    pub fn stop(&mut self) {
+        self.step();
+        for (goroutine, gate) in std::mem::take(&mut self.gates) {
+            self.notice_loss(goroutine, gate, false);
+        }
+    }
+
+    fn step(&mut self) {
+        self.now.time_ns += self.step_ns;
+    }
+
+    /// An event at `depth` proves that a root at this depth or deeper is over.
+    fn supersede(&mut self, goroutine: Goroutine, depth: FrameDepth) {
+        let root = self.gates.get(&goroutine).and_then(|gate| gate.root);
+        if root.is_some_and(|root| depth <= root) {
+            let below = FrameDepth {
+                bytes: depth.bytes - 1,
+            };
+            self.close(goroutine, below, CloseCause::Superseded);
+        }
+    }
+
+    fn close(&mut self, goroutine: Goroutine, depth: FrameDepth, cause: CloseCause) {
+        let Some(root) = self.gates.get(&goroutine).and_then(|gate| gate.root) else {
+            return;
+        };
+        let ends_tree = root > depth;
+        let kind = GoroutineEvent::Close {
+            depth,
+            cause,
+            ends_tree,
+        };
+        if !self.record(goroutine, kind) {
+            self.counts.closes_lost += 1;
+        }
+        if ends_tree {
+            self.end_tree(goroutine);
+        }
+    }
+
+    fn record(&mut self, goroutine: Goroutine, kind: GoroutineEvent) -> bool {
+        let gate = self.gates.entry(goroutine).or_default();
+        let position = SequencePosition {
+            sequence: gate.next_sequence,
+            tree: gate.tree,
+        };
+        gate.next_sequence += 1;
+        if self.ring_is_full {
+            gate.lost_records = true;
+            return false;
+        }
+        self.events.push(Event::Goroutine {
+            goroutine,
+            position,
+            time: self.now,
+            kind,
+        });
+        true
+    }
+
+    fn end_tree(&mut self, goroutine: Goroutine) {
+        if let Some(gate) = self.gates.get_mut(&goroutine) {
+            gate.root = None;
+            if !gate.lost_records {
+                self.gates.remove(&goroutine);
+            }
+        }
+    }
+
+    fn notice_loss(&mut self, goroutine: Goroutine, gate: Gate, goroutine_ended: bool) {
+        if !gate.lost_records {
+            return;
+        }
+        self.events.push(Event::LossNoticed {
+            goroutine,
+            position: SequencePosition {
+                sequence: gate.next_sequence,
+                tree: gate.tree.wrapping_add(u16::from(gate.root.is_none())),
+            },
+            time: self.now,
+            goroutine_ended,
+        });
+    }
+}
