@@ -9,6 +9,7 @@
 //! 5. [`events`]: records of the ring become domain events.
 //! 6. [`trace`]: events become call trees.
 //! 7. [`output`]: call trees become text.
+//! 8. [`session`]: wires them together for one run.
 
 pub mod binary;
 pub mod cli;
@@ -16,4 +17,5 @@ pub mod events;
 pub mod kernel;
 pub mod output;
 pub mod plan;
+pub mod session;
 pub mod trace;

@@ -1,3 +1,24 @@
 //! The `gofuncgraph` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use gofuncgraph::{cli, session};
+
+fn main() -> ExitCode {
+    let settings = match cli::parse(std::env::args_os()) {
+        Ok(settings) => settings,
+        Err(message) => {
+            // A reader that is gone misses nothing.
+            let _ = message.print();
+            let code = u8::try_from(message.exit_code()).unwrap_or(2);
+            return ExitCode::from(code);
+        }
+    };
+    match session::run(&settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gofuncgraph: {error}");
+            error.exit_code().into()
+        }
+    }
+}

@@ -1,0 +1,90 @@
+use std::io;
+use std::thread;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::cli::ExitCode;
+
+use super::SessionError;
+
+/// What ended tracing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Ctrl-C, SIGTERM or SIGHUP.
+    Interrupted,
+    /// `--duration` is over.
+    DurationOver,
+    /// `--count` trees were finished.
+    CountReached,
+    /// Nobody reads the output any more, or it cannot be written.
+    OutputEnded,
+}
+
+/// Says when the user wants tracing to end. A second signal ends the process at once, whatever
+/// the rest of it is doing: the kernel then takes the probes away.
+pub(super) struct Interrupts {
+    wanted: watch::Receiver<bool>,
+}
+
+impl Interrupts {
+    /// Watches signals from now on, on a thread that nothing can block.
+    pub(super) fn start() -> Result<Self, SessionError> {
+        let setup = |source| SessionError::Setup {
+            what: "signal handling",
+            source,
+        };
+        let (sender, wanted) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .map_err(setup)?;
+        let mut signals = {
+            let _guard = runtime.enter();
+            Signals::new().map_err(setup)?
+        };
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    signals.next().await;
+                    sender.send_replace(true);
+                    signals.next().await;
+                    eprintln!("ended at once: trees that were open are not printed");
+                    std::process::exit(ExitCode::Interrupted as i32);
+                });
+            })
+            .map_err(setup)?;
+        Ok(Self { wanted })
+    }
+
+    /// Returns when the first signal has come.
+    pub(super) async fn first(&mut self) {
+        // An error means that the thread is gone, which it never is before the process.
+        let _ = self.wanted.wait_for(|wanted| *wanted).await;
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,84 @@
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use super::SessionError;
+
+/// The executable, open and mapped for reading.
+pub(super) struct TargetFile {
+    file: File,
+    bytes: Option<Mmap>,
+    identity: FileIdentity,
+}
+
+/// Tells two files apart, whatever their paths are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    pub(super) fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+impl TargetFile {
+    pub(super) fn open(path: &Path) -> Result<Self, SessionError> {
+        let open_error = |source: io::Error| SessionError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        // Before opening, which would wait for a writer if it is a pipe.
+        let file_type = std::fs::metadata(path).map_err(open_error)?.file_type();
+        if !file_type.is_file() {
+            return Err(SessionError::NotAFile {
+                path: path.to_owned(),
+                kind: if file_type.is_dir() {
+                    "a directory"
+                } else if file_type.is_fifo() || file_type.is_socket() {
+                    "a pipe or socket"
+                } else {
+                    "a device"
+                },
+            });
+        }
+        let file = File::open(path).map_err(open_error)?;
+        let metadata = file.metadata().map_err(open_error)?;
+        let bytes = (metadata.len() != 0)
+            .then(|| {
+                // SAFETY: the mapping is only read. Who cuts the file shorter while it is mapped
+                // ends this process by a signal, which takes all probes away; running executables
+                // cannot be written to (ETXTBSY).
+                unsafe { Mmap::map(&file) }
+            })
+            .transpose()
+            .map_err(open_error)?;
+        Ok(Self {
+            file,
+            bytes,
+            identity: FileIdentity::of(&metadata),
+        })
+    }
+
+    /// The whole file. The mapping is shared, so the kernel puts no breakpoints into it.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    pub(super) fn identity(&self) -> FileIdentity {
+        self.identity
+    }
+}
