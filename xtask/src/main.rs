@@ -1,2 +1,49 @@
-//! Developer commands: `cargo xtask`.
-fn main() {}
+//! Developer commands: `cargo xtask`, which lists them.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::{demo, ebpf, figures, suite};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Developer commands of gofuncgraph",
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build everything, start the example server, trace its slow requests and say what is slow
+    Demo,
+    /// Install what the tests need, then run formatters, linters and every test
+    Test(suite::Options),
+    /// Rebuild the eBPF object that is checked in
+    BuildEbpf(ebpf::Options),
+    /// Measure what tracing costs on this machine
+    Figures(figures::Options),
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Demo => demo::run(),
+        Command::Test(options) => suite::run(&options),
+        Command::BuildEbpf(options) => ebpf::run(&options),
+        Command::Figures(options) => figures::run(&options),
+    }
+}

@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/example-go
+
+go 1.21

@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/percall
+
+go 1.21

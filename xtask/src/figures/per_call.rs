@@ -1,0 +1,150 @@
+//! What a traced call costs, with the standard placement of probes and with the classic one:
+//! on a function's first instruction and on each RET.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Figure, median};
+use crate::example;
+use crate::process::Run;
+use crate::tracer::Tracing;
+use crate::tree_text;
+
+const ROUNDS: usize = 5;
+/// Batches of a round; the first warms up and is not counted.
+const BATCHES: usize = 4;
+/// Calls of a batch: few enough for one tree to keep them all.
+const CALLS: usize = 20_000;
+const CALLS_UNTRACED: usize = 2_000_000;
+
+/// Measures untraced calls and both placements in turns, several times.
+pub fn measure(root: &Path, tracer: &Path) -> Result<Vec<Figure>> {
+    let binary = example::build_go(&root.join("xtask/programs/percall"), "percall")?;
+    let mut program = Program::start(&binary)?;
+    let mut untraced = Vec::new();
+    let mut standard = Vec::new();
+    let mut classic = Vec::new();
+    for round in 1..=ROUNDS {
+        eprintln!("calls: round {round} of {ROUNDS}");
+        untraced.extend(program.batches(CALLS_UNTRACED)?);
+        standard.extend(traced(tracer, &binary, &mut program, "standard")?);
+        classic.extend(traced(tracer, &binary, &mut program, "classic")?);
+    }
+    let untraced = median(&untraced).context("no untraced call was measured")?;
+    let cost = |values: &[f64]| median(values).map(|value| value - untraced);
+    let standard = cost(&standard).context("no traced call was measured")?;
+    let classic = cost(&classic).context("no traced call was measured")?;
+    let figure = |what: &str, measured: String, goal| Figure {
+        what: what.to_owned(),
+        measured,
+        goal,
+    };
+    let microseconds = |nanoseconds: f64| format!("{:.2} us", nanoseconds / 1000.0);
+    Ok(vec![
+        figure("a call that is not traced", format!("{untraced:.1} ns"), ""),
+        figure(
+            "a traced call adds (entry and exit)",
+            microseconds(standard),
+            "",
+        ),
+        figure(
+            "the same with probes on offset 0 and RET (`--placement classic`)",
+            microseconds(classic),
+            "",
+        ),
+        figure(
+            "traced call, compared with offset 0 and RET",
+            format!("{:.2}", standard / classic),
+            "at most 0.65",
+        ),
+    ])
+}
+
+/// Nanoseconds per call of each batch while a tracer is attached.
+fn traced(
+    tracer: &Path,
+    binary: &Path,
+    program: &mut Program,
+    placement: &str,
+) -> Result<Vec<f64>> {
+    let count = BATCHES.to_string();
+    let words = [
+        "--placement",
+        placement,
+        "--count",
+        &count,
+        "--duration",
+        "120s",
+    ];
+    let arguments: Vec<&OsStr> = words
+        .iter()
+        .map(OsStr::new)
+        .chain(["--uprobe-wildcards", "main.leaf"].map(OsStr::new))
+        .chain([binary.as_os_str(), OsStr::new("main.root")])
+        .collect();
+    let mut tracing = Tracing::start(tracer, &arguments)?;
+    let nanoseconds = program.batches(CALLS)?;
+    let printed = tracing.finish()?;
+    let trees = tree_text::trees(&printed.stdout)?;
+    // The root is a call too.
+    if trees.len() != BATCHES || trees.iter().any(|tree| tree.calls.len() != CALLS + 1) {
+        bail!(
+            "not every call was traced, so the figures would flatter; the tracer said:\n{}",
+            printed.stderr
+        );
+    }
+    Ok(nanoseconds)
+}
+
+/// The Go program that is measured; dropping it ends it.
+struct Program {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Program {
+    fn start(binary: &Path) -> Result<Self> {
+        let mut command = Run::new(binary).into_command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        example::end_with_parent(&mut command);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (stdin, stdout) = pipes.context("the measured program has no pipes")?;
+        Ok(Self {
+            child,
+            stdin,
+            stdout: BufReader::new(stdout),
+        })
+    }
+
+    /// Nanoseconds per call of each counted batch of `calls` calls.
+    fn batches(&mut self, calls: usize) -> Result<Vec<f64>> {
+        let mut values = Vec::new();
+        for _ in 0..BATCHES {
+            writeln!(self.stdin, "{calls}").context("the measured program has ended")?;
+            let mut line = String::new();
+            self.stdout
+                .read_line(&mut line)
+                .context("the measured program's output cannot be read")?;
+            let value = line.trim_end().parse::<f64>();
+            values.push(value.with_context(|| format!("the measured program printed {line:?}"))?);
+        }
+        values.remove(0);
+        Ok(values)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail only if it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

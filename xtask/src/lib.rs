@@ -1,0 +1,21 @@
+//! The work behind `cargo xtask`.
+//!
+//! - [`workspace`] and [`process`] say where things are and run commands.
+//! - [`ebpf`] builds, records and checks the eBPF object.
+//! - [`example`], [`http`], [`tracer`] and [`tree_text`] start the example server,
+//!   ask it for pages, run the tracer on it and read what it printed.
+//! - [`demo`], [`suite`] and [`figures`] are the other commands.
+//!
+//! Nothing here needs a nightly compiler, and nothing but the tracer itself runs as root.
+
+pub mod demo;
+pub mod ebpf;
+pub mod example;
+pub mod figures;
+pub mod go;
+pub mod http;
+pub mod process;
+pub mod suite;
+pub mod tracer;
+pub mod tree_text;
+pub mod workspace;
