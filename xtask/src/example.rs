@@ -37,8 +37,9 @@ pub fn build_go(source: &Path, name: &str) -> Result<PathBuf> {
     let binary = folder.join(name);
     go::go()
         .current_dir(source)
-        // The version control stamp fails where another user owns the clone.
-        .args(["build", "-buildvcs=false", "-o"])
+        // The version control stamp fails where another user owns the clone; without -trimpath
+        // every line of a trace would begin with the clone's path.
+        .args(["build", "-buildvcs=false", "-trimpath", "-o"])
         .arg(&binary)
         .arg(".")
         .run()?;
