@@ -34,7 +34,7 @@ struct Sample {
 }
 
 fn samples() -> Vec<Sample> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go/variants");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/variants");
     let programs =
         VARIANTS.map(|(toolchain, flavor)| build(&source, Variant { toolchain, flavor }));
     programs

@@ -61,7 +61,7 @@ const FLAVORS: [Flavor; 5] = [
 ];
 
 fn program(toolchain: &'static str, flavor: Flavor) -> Vec<u8> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go/variants");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/variants");
     std::fs::read(build(&source, Variant { toolchain, flavor })).unwrap()
 }
 
@@ -86,7 +86,7 @@ fn overwrite(data: &mut [u8], from: &[u8], to: &[u8]) -> usize {
 
 /// Line of `needle` in the program's source, from 1.
 fn line_of(needle: &str) -> u32 {
-    let source = include_str!("go/variants/main.go");
+    let source = include_str!("programs/variants/main.go");
     let index = source.lines().position(|line| line.contains(needle));
     u32::try_from(index.unwrap()).unwrap() + 1
 }

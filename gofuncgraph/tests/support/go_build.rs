@@ -89,6 +89,7 @@ pub fn go(toolchain: &str) -> Command {
         .env("GOWORK", "off")
         .env("GOOS", "linux")
         .env("GOARCH", "amd64")
+        .env("CGO_ENABLED", "0")
         .env_remove("GOEXPERIMENT")
         .env_remove("GOAMD64");
     command

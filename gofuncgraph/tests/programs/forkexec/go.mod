@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/forkexec
+
+go 1.21

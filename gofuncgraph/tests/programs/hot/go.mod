@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/hot
+
+go 1.21

@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/http-panic
+
+go 1.21

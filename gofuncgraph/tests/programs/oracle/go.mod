@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/oracle
+
+go 1.21

@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/sleeper
+
+go 1.21
