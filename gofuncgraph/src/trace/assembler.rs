@@ -348,9 +348,10 @@ impl GoroutineState {
         let Some(tree) = &mut self.tree else {
             return lost;
         };
+        // Without a loss, a new root that is no deeper proves that the old one is over.
         if lost > 0 {
             tree.lost(time, lost, handover);
-        } else {
+        } else if !starts_tree {
             handover.shared.statistics.events_out_of_order += 1;
         }
         self.end_tree(time, CallEnd::ExitLost, handover);

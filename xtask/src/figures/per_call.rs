@@ -90,8 +90,15 @@ fn traced(
     let nanoseconds = program.batches(CALLS)?;
     let printed = tracing.finish()?;
     let trees = tree_text::trees(&printed.stdout)?;
-    // The root is a call too.
-    if trees.len() != BATCHES || trees.iter().any(|tree| tree.calls.len() != CALLS + 1) {
+    // The root is a call too. The classic placement counts a call twice when the runtime restarts
+    // it to preempt it or to grow its stack, so there it can be more.
+    let calls: usize = trees.iter().map(|tree| tree.calls.len()).sum();
+    let expected = BATCHES * (CALLS + 1);
+    let all_traced = match placement {
+        "classic" => calls >= expected,
+        _ => calls == expected && trees.len() == BATCHES,
+    };
+    if !all_traced || !printed.stderr.contains("lost entries 0, lost exits 0") {
         bail!(
             "not every call was traced, so the figures would flatter; the tracer said:\n{}",
             printed.stderr
