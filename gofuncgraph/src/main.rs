@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match session::run(&settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gofuncgraph: {error}");
+            session::notice(format_args!("gofuncgraph: {error}"));
             error.exit_code().into()
         }
     }

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::cli::ExitCode;
 
 use super::SessionError;
+use super::notice::notice;
 
 /// What ended tracing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,9 @@ impl Interrupts {
                     signals.next().await;
                     sender.send_replace(true);
                     signals.next().await;
-                    eprintln!("ended at once: trees that were open are not printed");
+                    notice(format_args!(
+                        "ended at once: trees that were open are not printed"
+                    ));
                     std::process::exit(ExitCode::Interrupted as i32);
                 });
             })

@@ -60,6 +60,12 @@ pub enum SessionError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The output would overwrite what is traced.
+    #[error("--output {} is the executable that is to be traced; name another file", path.display())]
+    OutputIsTarget {
+        /// As given.
+        path: PathBuf,
+    },
     /// The output could not be written; what was written until then stands.
     #[error("cannot write the output: {source}; it ends early")]
     Output {
@@ -81,6 +87,7 @@ impl SessionError {
             Self::Binary { .. }
             | Self::NotAFile { .. }
             | Self::Kernel(KernelError::NoUprobeMulti { .. }) => ExitCode::Unsupported,
+            Self::OutputIsTarget { .. } => ExitCode::Usage,
             Self::Plan { source, .. } => match source {
                 PlanError::Binary(_) => ExitCode::Unsupported,
                 PlanError::Unmatched(_) | PlanError::NothingInMainModule { .. } => {

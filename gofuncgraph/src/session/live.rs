@@ -22,6 +22,7 @@ use crate::plan::ProbePlan;
 use crate::trace::{Assembler, AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, Delivery};
 
 use super::ending::{Ending, Interrupts};
+use super::notice::notice;
 use super::summary::{self, Counted};
 use super::target_file::TargetFile;
 use super::writer::{OutputEnded, OutputWriter};
@@ -72,15 +73,15 @@ pub(super) fn trace(
         )
     });
     // Before the first probe, so that a path that cannot be written costs the target nothing.
-    let writer = OutputWriter::start(settings.output.as_deref())?;
-    eprintln!("found {} uprobes", plan.sites.len());
+    let writer = OutputWriter::start(settings.output.as_deref(), file.identity())?;
+    notice(format_args!("found {} uprobes", plan.sites.len()));
     attach(settings, file, plan, &mut tracer)?;
     tracer.enable()?;
-    eprintln!(
+    notice(format_args!(
         "tracing started: {} functions, {} probes",
         plan.functions.len(),
         plan.sites.len()
-    );
+    ));
 
     let mut pipeline = Pipeline::new(settings, binary, plan, LiveEvents::new(tracer, plan));
     pipeline.begin();
@@ -113,7 +114,7 @@ fn attach(
         )
     });
     if !report.refused.is_empty() {
-        eprintln!(
+        notice(format_args!(
             "warning: the kernel refused {} of {} probes; their calls are not seen, or shown as 'exit lost'{}",
             report.refused.len(),
             plan.sites.len(),
@@ -122,14 +123,14 @@ fn attach(
             } else {
                 " (-v names them)"
             }
-        );
+        ));
         verbose(settings, || refused_sites(plan, &report.refused));
     }
     if processes::is_running(file.identity()) == Some(false) {
-        eprintln!(
-            "no process runs {} yet: waiting for one to start",
+        notice(format_args!(
+            "no process was seen running {} yet: waiting for one to start",
             settings.binary.display()
-        );
+        ));
     }
     Ok(())
 }
@@ -144,7 +145,7 @@ fn refused_sites(plan: &ProbePlan, refused: &[crate::plan::SiteId]) -> String {
 
 fn verbose(settings: &Settings, message: impl FnOnce() -> String) {
     if settings.verbose {
-        eprintln!("{}", message());
+        notice(format_args!("{}", message()));
     }
 }
 
@@ -249,7 +250,7 @@ impl<'a> Pipeline<'a> {
     fn print_summary(&mut self) -> Result<(), SessionError> {
         let kernel = self.events.tracer().counters()?;
         let (unknown_records, malformed_records) = self.events.skipped_records();
-        eprint!(
+        notice(format_args!(
             "{}",
             summary::text(&Counted {
                 trace: self.assembler.statistics(),
@@ -257,7 +258,7 @@ impl<'a> Pipeline<'a> {
                 unknown_records,
                 malformed_records,
             })
-        );
+        ));
         Ok(())
     }
 }

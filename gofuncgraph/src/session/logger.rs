@@ -1,5 +1,7 @@
 use log::{LevelFilter, Log, Metadata, Record};
 
+use super::notice::notice;
+
 /// Prints the log of the kernel programs, and of the libraries, to standard error.
 struct StandardError;
 
@@ -10,7 +12,7 @@ impl Log for StandardError {
 
     fn log(&self, record: &Record<'_>) {
         let level = record.level().as_str().to_lowercase();
-        eprintln!("{level}: {}", record.args());
+        notice(format_args!("{level}: {}", record.args()));
     }
 
     fn flush(&self) {}

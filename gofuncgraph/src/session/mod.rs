@@ -7,6 +7,7 @@ mod ending;
 mod error;
 mod live;
 mod logger;
+mod notice;
 mod processes;
 mod summary;
 mod target_file;
@@ -20,6 +21,7 @@ use crate::kernel::Preparation;
 use crate::plan::{self, Selection};
 
 pub use error::SessionError;
+pub use notice::notice;
 use target_file::TargetFile;
 
 /// Does what `settings` say. Call trees go to standard output or `--output`, everything else to
@@ -34,7 +36,7 @@ pub fn run(settings: &Settings) -> Result<(), SessionError> {
         source,
     })?;
     for warning in binary.warnings() {
-        eprintln!("warning: {warning}");
+        notice(format_args!("warning: {warning}"));
     }
     let preparation = (!settings.dry_run).then(Preparation::start);
     let selection = Selection::from(&settings.patterns);
@@ -48,7 +50,7 @@ pub fn run(settings: &Settings) -> Result<(), SessionError> {
         return print_plan(&plan);
     };
     for warning in &plan.warnings {
-        eprintln!("warning: {warning}");
+        notice(format_args!("warning: {warning}"));
     }
     live::trace(settings, preparation, &file, &binary, &plan)
 }

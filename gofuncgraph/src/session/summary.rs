@@ -55,20 +55,19 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
             let _ = write!(text, ", {name} {count}");
         }
     }
-    text.push('\n');
     if kernel.records_lost() != 0 {
         text.push_str(
-            "note: the ring buffer was full at times; choose fewer functions, or raise --buffer\n",
+            "\nnote: the ring buffer was full at times; choose fewer functions, or raise --buffer",
         );
     }
     if kernel.trees_refused != 0 {
         text.push_str(
-            "note: too many goroutines had an open tree at once; choose a target that is open on fewer\n",
+            "\nnote: too many goroutines had an open tree at once; choose a target that is open on fewer",
         );
     }
     if kernel.goroutine_check_failed != 0 {
         text.push_str(
-            "note: the runtime's structures are not as this version expects them, and trees are missing; please report the Go version\n",
+            "\nnote: the runtime's structures are not as this version expects them, and trees are missing; please report the Go version",
         );
     }
     text
@@ -91,7 +90,7 @@ mod tests {
     fn four_numbers_are_always_there() {
         assert_eq!(
             summary(&Statistics::default(), &KernelCounters::default()),
-            "summary: trees 0, calls 0, lost entries 0, lost exits 0\n"
+            "summary: trees 0, calls 0, lost entries 0, lost exits 0"
         );
     }
 
@@ -111,7 +110,7 @@ mod tests {
         assert_eq!(
             summary(&trace, &kernel),
             "summary: trees 2, calls 7, lost entries 3, lost exits 0, began before tracing 5, trees cut 1\n\
-             note: the ring buffer was full at times; choose fewer functions, or raise --buffer\n"
+             note: the ring buffer was full at times; choose fewer functions, or raise --buffer"
         );
     }
 }

@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::mpsc;
 
 use super::SessionError;
+use super::target_file::FileIdentity;
 
 /// Chunks that wait while the reader of the output is slow. Then events wait in the ring, and
 /// what finds no room there is counted as lost.
@@ -21,17 +22,11 @@ pub(super) struct OutputWriter {
 }
 
 impl OutputWriter {
-    /// Writes to `path`, else to standard output.
-    pub(super) fn start(path: Option<&Path>) -> Result<Self, SessionError> {
+    /// Writes to `path`, else to standard output. Nothing that is in `path` is lost if it is the
+    /// file of `target`.
+    pub(super) fn start(path: Option<&Path>, target: FileIdentity) -> Result<Self, SessionError> {
         let destination: Box<dyn Write + Send> = match path {
-            Some(path) => {
-                Box::new(
-                    File::create(path).map_err(|source| SessionError::CreateOutput {
-                        path: path.to_owned(),
-                        source,
-                    })?,
-                )
-            }
+            Some(path) => Box::new(create(path, target)?),
             None => Box::new(io::stdout()),
         };
         let (chunks, receiver) = mpsc::channel(WAITING_CHUNKS);
@@ -77,7 +72,7 @@ impl OutputWriter {
         poll(&mut descriptors, Some(&now)).is_ok()
             && descriptors[0]
                 .revents()
-                .intersects(PollFlags::ERR | PollFlags::NVAL)
+                .intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
     }
 
     /// Waits until everything is written. A closed pipe is no error.
@@ -94,6 +89,22 @@ impl OutputWriter {
             _ => Ok(()),
         }
     }
+}
+
+/// Makes `path` an empty file, unless it is the file of `target`.
+fn create(path: &Path, target: FileIdentity) -> Result<File, SessionError> {
+    let create_error = |source| SessionError::CreateOutput {
+        path: path.to_owned(),
+        source,
+    };
+    let is_target =
+        std::fs::metadata(path).is_ok_and(|metadata| FileIdentity::of(&metadata) == target);
+    if is_target {
+        return Err(SessionError::OutputIsTarget {
+            path: path.to_owned(),
+        });
+    }
+    File::create(path).map_err(create_error)
 }
 
 /// The output takes nothing any more.

@@ -62,9 +62,17 @@ pub fn executable() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_gofuncgraph"))
 }
 
-/// A command that runs the tracer.
+/// A command that runs the tracer, through sudo if `cargo xtask test` asks for that because it
+/// is not run by root.
 pub fn command() -> Command {
-    configured(Command::new(executable()))
+    if std::env::var_os("GOFUNCGRAPH_SUDO").is_none() {
+        return configured(Command::new(executable()));
+    }
+    let mut command = Command::new("sudo");
+    command
+        .args(["-n", "--", "env", "TZ=UTC"])
+        .arg(executable());
+    configured(command)
 }
 
 /// Times in the output have no leaps; nothing of the caller's environment changes it.
@@ -136,9 +144,13 @@ impl Tracer {
 
     /// Waits for the line "tracing started".
     pub fn wait_until_started(&mut self) {
-        self.wait_for("the line \"tracing started\"", |tracer| {
-            let is_start = |line: &String| line.starts_with("tracing started: ");
-            tracer.stderr.iter().any(is_start)
+        self.wait_until_said("tracing started: ");
+    }
+
+    /// Waits for a line of standard error that begins with `words`.
+    pub fn wait_until_said(&mut self, words: &str) {
+        self.wait_for(words, |tracer| {
+            tracer.stderr.iter().any(|line| line.starts_with(words))
         });
     }
 
