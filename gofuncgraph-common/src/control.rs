@@ -84,14 +84,20 @@ pub struct GoroutineState {
     pub padding: u32,
 }
 
+/// Bits of [`ProcessState::flags`].
+pub mod process_flags {
+    /// The process is ending: its threads may still hit probes for a moment.
+    pub const ENDED: u32 = 1 << 0;
+}
+
 /// A process that had a tree.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessState {
     /// Counts the program images of the process, because goids restart at exec.
     pub generation: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// [`process_flags`].
+    pub flags: u32,
 }
 
 const _: () = {
@@ -110,6 +116,7 @@ const _: () = {
     assert!(offset_of!(GoroutineState, flags) == 20);
     assert!(offset_of!(GoroutineState, tree) == 24);
     assert!(size_of::<ProcessState>() == 8);
+    assert!(offset_of!(ProcessState, flags) == 4);
 };
 
 #[cfg(feature = "user")]

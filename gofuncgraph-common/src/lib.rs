@@ -12,7 +12,7 @@ mod records;
 
 pub use control::{
     Control, GoroutineKey, GoroutineState, ProcessState, SiteState, TraceConfig, goroutine_flags,
-    site_flags,
+    process_flags, site_flags,
 };
 pub use counters::{COUNTER_COUNT, Counter};
 pub use records::{

@@ -1,10 +1,11 @@
 //! Processes that end or replace their program image.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
-use gofuncgraph_common::{Counter, ProcessRecord, RecordHeader, RecordKind};
+use gofuncgraph_common::{Counter, ProcessRecord, RecordHeader, RecordKind, process_flags};
 
 use crate::maps::{self, PROCESSES};
 use crate::ring;
+use crate::tree::end_inherited_roots;
 
 /// Runs for every thread that ends; the thread group's leader stands for the process.
 #[inline(always)]
@@ -20,20 +21,30 @@ pub fn handle_exit() {
 #[inline(always)]
 pub fn handle_exec() {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    end_process(tgid, RecordKind::ProcessExec);
+    if end_process(tgid, RecordKind::ProcessExec) {
+        end_inherited_roots(tgid);
+    }
 }
 
+/// Whether the process is one that had a tree.
 #[inline(always)]
-fn end_process(tgid: u32, kind: RecordKind) {
+fn end_process(tgid: u32, kind: RecordKind) -> bool {
     if maps::enabled_control().is_none() {
-        return;
+        return false;
     }
     let Some(process) = PROCESSES.get_ptr_mut(tgid) else {
-        return;
+        return false;
     };
     // SAFETY: a hash element stays mapped while the program runs. What the process had active
-    // is of an older generation from now on.
-    unsafe { (*process).generation += 1 };
+    // is of an older generation from now on. (A thread other than the leader that calls exec
+    // ends the leader first, and the process goes on.)
+    unsafe {
+        (*process).generation += 1;
+        (*process).flags = match kind {
+            RecordKind::ProcessExit => process_flags::ENDED,
+            _ => 0,
+        };
+    }
     let record = ProcessRecord {
         header: RecordHeader {
             kind: kind as u16,
@@ -46,4 +57,5 @@ fn end_process(tgid: u32, kind: RecordKind) {
         },
     };
     ring::write_urgent(record, Counter::ProcessRecordsLost);
+    true
 }

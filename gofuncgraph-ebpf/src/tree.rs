@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use gofuncgraph_common::{
     CloseCause, CloseRecord, Control, Counter, GoroutineKey, GoroutineState, ProcessState,
-    RecordHeader, RecordKind, goroutine_flags, record_flags,
+    RecordHeader, RecordKind, goroutine_flags, process_flags, record_flags,
 };
 
 use crate::counters::count;
@@ -70,10 +70,14 @@ impl Gate {
     /// Makes `depth_bytes` the active root of the goroutine, which had no root or a dead one.
     #[inline(always)]
     pub fn start_tree(key: GoroutineKey, existing: Option<Self>, depth_bytes: u64) -> Option<Self> {
-        let Some(generation) = process_generation(key.tgid) else {
+        let Some(process) = process_state(key.tgid) else {
             count(Counter::TreesRefused);
             return None;
         };
+        if process.flags & process_flags::ENDED != 0 {
+            return None;
+        }
+        let generation = process.generation;
         if let Some(mut gate) = existing {
             let state = gate.state();
             if state.generation == generation {
@@ -100,8 +104,8 @@ impl Gate {
     /// Whether the active root belongs to an earlier program image of the process.
     #[inline(always)]
     pub fn is_stale(&mut self) -> bool {
-        match process_generation(self.key.tgid) {
-            Some(generation) => self.state().generation != generation,
+        match process_state(self.key.tgid) {
+            Some(process) => self.state().generation != process.generation,
             None => false,
         }
     }
@@ -158,13 +162,34 @@ impl Gate {
     }
 }
 
-/// Which program image of the process runs; `None` if there is no room to remember the process.
+/// What is known of the process; `None` if there is no room to remember it.
 #[inline(always)]
-fn process_generation(tgid: u32) -> Option<u32> {
+fn process_state(tgid: u32) -> Option<ProcessState> {
     if let Some(process) = PROCESSES.get_ptr(tgid) {
         // SAFETY: a hash element stays mapped while the program runs.
-        return Some(unsafe { (*process).generation });
+        return Some(unsafe { *process });
     }
     let first = ProcessState::default();
-    PROCESSES.insert(tgid, &first, 0).ok().map(|()| 0)
+    PROCESSES.insert(tgid, &first, 0).ok().map(|()| first)
+}
+
+/// Goroutines that a program image can plausibly have made before user space hears that it is new.
+const EARLY_GOROUTINES: u64 = 64;
+
+/// Ends the active roots that the goroutines of a new program image would inherit, because
+/// goids start again at 1. The gates stay, for what they say about losses.
+#[inline(always)]
+pub fn end_inherited_roots(tgid: u32) {
+    for goid in 1..=EARLY_GOROUTINES {
+        let key = GoroutineKey {
+            tgid,
+            padding: 0,
+            goid,
+        };
+        if let Some(state) = GOROUTINES.get_ptr_mut(&key) {
+            // SAFETY: a hash element stays mapped while the program runs, and no other thread of
+            // the process is left.
+            unsafe { (*state).root_depth_bytes = 0 };
+        }
+    }
 }

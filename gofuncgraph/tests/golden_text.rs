@@ -6,8 +6,11 @@ mod gate_simulator;
 mod golden;
 
 use gate_simulator::GateSimulator;
-use gofuncgraph::events::ProcessEnd;
-use gofuncgraph::trace::{Assembler, AssemblerSettings, LineBody};
+use gofuncgraph::binary::{LoadBias, RuntimeAddress};
+use gofuncgraph::events::{
+    Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, SequencePosition,
+};
+use gofuncgraph::trace::{Assembler, AssemblerSettings, LineBody, PartEnd, TraceLine, TraceSink};
 use golden::*;
 
 #[test]
@@ -321,6 +324,50 @@ fn process_exit_among_two_processes() {
     let statistics = check_trees("process_exit", &program);
     assert_eq!(statistics.ends.process_exited, 2);
     check_stream("process_exit_stream", &program);
+}
+
+#[test]
+fn a_thread_that_outlives_its_process_shows_nothing() {
+    let late = Event::Goroutine {
+        goroutine: FIRST,
+        position: SequencePosition {
+            sequence: 7,
+            tree: 0,
+        },
+        time: MonotonicTime { time_ns: 9_000 },
+        kind: GoroutineEvent::Entry {
+            function: LEAF,
+            depth: FrameDepth { bytes: 400 },
+            return_address: RuntimeAddress(0x1000),
+            load_bias: LoadBias(0),
+            starts_tree: false,
+        },
+    };
+    let end = Event::ProcessEnded {
+        pid: FIRST.pid,
+        time: MonotonicTime { time_ns: 8_000 },
+        cause: ProcessEnd::Exited,
+    };
+    let mut assembler = Assembler::new(AssemblerSettings::stream());
+    let mut lines = CollectedLines::default();
+    assembler.handle(&end, &mut lines);
+    assembler.handle(&late, &mut lines);
+    assembler.finish(MonotonicTime { time_ns: 10_000 }, &mut lines);
+    assert_eq!(lines.0, []);
+    let statistics = assembler.statistics();
+    assert_eq!((statistics.trees, statistics.events_lost), (0, 0));
+    assert_eq!(statistics.events_after_exit, 1);
+}
+
+#[derive(Default)]
+struct CollectedLines(Vec<TraceLine>);
+
+impl TraceSink for CollectedLines {
+    fn line(&mut self, line: &TraceLine) {
+        self.0.push(line.clone());
+    }
+
+    fn part_end(&mut self, _: Goroutine, _: PartEnd) {}
 }
 
 #[test]

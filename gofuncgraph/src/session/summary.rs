@@ -43,6 +43,7 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
         ("trees too short", trace.trees_too_short),
         ("trees of unknown duration", trace.trees_of_unknown_duration),
         ("trees open at the count", trace.trees_after_count),
+        ("events after process exit", trace.events_after_exit),
         ("out of order", trace.events_out_of_order),
         ("unreadable", kernel.unreadable),
         ("failed goroutine checks", kernel.goroutine_check_failed),

@@ -114,11 +114,16 @@ impl Assembler {
                 ..
             }
         );
-        let state = self.goroutines.entry(goroutine).or_insert_with(|| {
+        if self.exited_pids.contains(&goroutine.pid) {
+            if !starts_tree {
+                // A thread that was still on its way out.
+                self.shared.statistics.events_after_exit += 1;
+                return;
+            }
             // The number of a process that is gone was given to another.
             self.exited_pids.remove(&goroutine.pid);
-            GoroutineState::default()
-        });
+        }
+        let state = self.goroutines.entry(goroutine).or_default();
         let handover = &mut Handover {
             goroutine,
             shared: &mut self.shared,

@@ -72,6 +72,9 @@ pub struct Statistics {
     /// Trees that were open when the asked-for number was reached, and are not shown (or not
     /// further).
     pub trees_after_count: u64,
+    /// Events of processes that had ended, in calls that are shown as `process exited`: a thread
+    /// can still hit probes while its process goes down.
+    pub events_after_exit: u64,
     /// Events that contradict their goroutine's earlier ones.
     pub events_out_of_order: u64,
 }
