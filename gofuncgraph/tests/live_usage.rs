@@ -125,7 +125,7 @@ fn go_executables_that_are_not_supported() {
 #[test]
 fn a_file_that_is_not_there() {
     let outcome = trace(&[], Path::new("/nonexistent/server"), &["main.held"]);
-    assert_ne!(outcome.status.code(), Some(0));
+    outcome.assert_code(2);
     outcome.assert_says(&["/nonexistent/server"]);
 }
 

@@ -1,8 +1,7 @@
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum, value_parser};
+use clap::{ArgAction, Parser, ValueEnum};
 
 use super::quantity::{BufferSize, TimeDigits, parse_buffer_size, parse_duration};
 
@@ -18,7 +17,7 @@ Examples:
 Exit status:
   0    traced, even if no tree was seen or events were lost
   1    something failed while tracing
-  2    the command line makes no sense
+  2    the command line makes no sense, or the executable is not there
   3    a pattern matches no function that can be attached
   4    not permitted: the message names the missing capability
   5    the executable or the kernel is not supported
@@ -94,6 +93,7 @@ pub(super) struct Arguments {
     /// Only trees that took at least so long, for instance 5us, 250ms, 1.5s
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "DURATION",
         value_parser = parse_duration,
         conflicts_with = "stream",
@@ -104,9 +104,10 @@ pub(super) struct Arguments {
     /// Calls that a tree may hold; what has more is printed in pieces
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "N",
         default_value_t = 1_000_000,
-        value_parser = value_parser!(u64).range(1..),
+        value_parser = parse_count,
         help_heading = "What to show"
     )]
     pub(super) max_calls: u64,
@@ -114,6 +115,7 @@ pub(super) struct Arguments {
     /// End after so long, counted from "tracing started"
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "DURATION",
         value_parser = parse_duration,
         help_heading = "When to stop"
@@ -123,8 +125,9 @@ pub(super) struct Arguments {
     /// End when N trees were finished and printed
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "N",
-        value_parser = value_parser!(u64).range(1..),
+        value_parser = parse_count,
         help_heading = "When to stop"
     )]
     pub(super) count: Option<u64>,
@@ -146,6 +149,7 @@ pub(super) struct Arguments {
     /// Decimals of the seconds in times and durations, 4 to 9
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "N",
         default_value = "6",
         value_parser = parse_time_digits,
@@ -157,6 +161,7 @@ pub(super) struct Arguments {
     /// loses fewer events
     #[arg(
         long,
+        allow_hyphen_values = true,
         value_name = "SIZE",
         default_value = "16M",
         value_parser = parse_buffer_size,
@@ -179,10 +184,6 @@ pub(super) struct Arguments {
     /// Print the version
     #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Other")]
     version: Option<bool>,
-
-    /// What stands after `--`.
-    #[arg(last = true, hide = true)]
-    pub(super) command: Vec<OsString>,
 }
 
 /// When to use colour.
@@ -216,6 +217,13 @@ pub enum PlacementChoice {
     Standard,
     /// At the first instruction and every RET, to compare with.
     Classic,
+}
+
+fn parse_count(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|&count| count >= 1)
+        .ok_or_else(|| format!("'{text}' is not a whole number of at least 1"))
 }
 
 fn parse_time_digits(text: &str) -> Result<TimeDigits, String> {

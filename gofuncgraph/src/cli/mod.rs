@@ -39,8 +39,17 @@ pub fn parse_in(
     environment: &Environment,
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Settings, clap::Error> {
-    let arguments = args::Arguments::try_parse_from(args)?;
-    Settings::resolve(arguments, environment).map_err(|error| {
+    let words: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let usage_error = |error: SettingsError| {
         args::Arguments::command().error(clap::error::ErrorKind::ValueValidation, error)
-    })
+    };
+    if words.iter().any(|word| word == "--") {
+        return Err(usage_error(SettingsError::CommandToLaunch));
+    }
+    let arguments = args::Arguments::try_parse_from(words).map_err(|mut error| {
+        // clap's advice is to write `--` before the word, which is reserved here.
+        error.remove(clap::error::ContextKind::Suggested);
+        error
+    })?;
+    Settings::resolve(arguments, environment).map_err(usage_error)
 }

@@ -90,7 +90,8 @@ pub enum SettingsError {
     /// Recording of arguments is asked for.
     #[error(
         "'{target}' holds a rule for arguments, which this version cannot do yet: \
-         use the target '{name}'"
+         give the function's name alone{}",
+        if name.is_empty() { String::new() } else { format!(", '{name}'") }
     )]
     ArgumentRule {
         /// As given.
@@ -115,9 +116,6 @@ impl Settings {
         arguments: Arguments,
         environment: &Environment,
     ) -> Result<Self, SettingsError> {
-        if !arguments.command.is_empty() {
-            return Err(SettingsError::CommandToLaunch);
-        }
         if arguments.duration == Some(Duration::ZERO) {
             return Err(SettingsError::NoDuration);
         }

@@ -184,7 +184,7 @@ fn argument_rules_are_not_there_yet() {
         let message = refused(&["bin", target]);
         assert!(message.contains("cannot do yet"), "{message}");
         assert!(
-            message.contains(&format!("use the target '{name}'")),
+            message.contains(&format!("alone, '{name}'")),
             "{message}"
         );
     }

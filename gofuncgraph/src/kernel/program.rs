@@ -110,10 +110,9 @@ fn last_lines(log: &[u8]) -> String {
     let text = CStr::from_bytes_until_nul(log)
         .map(|text| text.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    let first = lines.len().saturating_sub(20);
-    lines[first..]
-        .iter()
+    let first = text.lines().count().saturating_sub(20);
+    text.lines()
+        .skip(first)
         .map(|line| format!("\n  {line}"))
         .collect()
 }

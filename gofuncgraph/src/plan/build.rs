@@ -247,7 +247,10 @@ fn explain(pattern: &Pattern, plan: &ProbePlan, functions: &[Function<'_>]) -> U
     let names: Vec<_> = if matches.is_empty() {
         nearest_names(pattern.as_str(), functions.iter().map(|it| it.name))
     } else {
-        matches.iter().take(EXAMPLES).map(|it| it.name).collect()
+        let mut names: Vec<_> = matches.iter().map(|it| it.name).collect();
+        names.dedup();
+        names.truncate(EXAMPLES);
+        names
     };
     UnmatchedPattern {
         pattern: pattern.to_string(),

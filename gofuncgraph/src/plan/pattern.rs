@@ -1,11 +1,17 @@
 use std::fmt;
 
+/// What Go's own tools print for the type arguments of a generic function.
+const ANY_TYPE_ARGUMENTS: &str = "[...]";
+
 /// A glob over full Go names: `*` stands for any text, `?` for one character, and
-/// everything else for itself.
+/// everything else for itself. `[...]` also stands for the type arguments that pclntab has in its
+/// place since Go 1.21 (`[go.shape.int]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
     literal_prefix_bytes: usize,
+    /// With `[*]` for `[...]`.
+    instantiated: Option<Box<Pattern>>,
 }
 
 impl Pattern {
@@ -14,6 +20,9 @@ impl Pattern {
         let text = text.into();
         let literal_prefix_bytes = text.find(['*', '?']).unwrap_or(text.len());
         Self {
+            instantiated: text
+                .contains(ANY_TYPE_ARGUMENTS)
+                .then(|| Box::new(Self::new(text.replace(ANY_TYPE_ARGUMENTS, "[*]")))),
             text,
             literal_prefix_bytes,
         }
@@ -48,6 +57,14 @@ impl Pattern {
     /// Whether the whole of `name` fits. Takes at most time proportional to the product of the
     /// two lengths, whatever the pattern.
     pub fn matches(&self, name: &str) -> bool {
+        self.matches_as_written(name)
+            || self
+                .instantiated
+                .as_ref()
+                .is_some_and(|instantiated| instantiated.matches_as_written(name))
+    }
+
+    fn matches_as_written(&self, name: &str) -> bool {
         let literal = self.literal_prefix();
         let Some(rest) = name.strip_prefix(literal) else {
             return false;
@@ -136,7 +153,7 @@ mod tests {
         assert!(matches("main.(*T).M", "main.(*T).M"));
         assert!(!matches("main.(*T).M", "main.T.M"));
         assert!(matches("main.Map[...]", "main.Map[...]"));
-        assert!(!matches("main.Map[...]", "main.Map[abc]"));
+        assert!(!matches("main.Map[a]", "main.Map[b]"));
         assert!(!matches("main.[ab]", "main.a"));
         assert!(!matches("main.x", "mainyx"));
     }
@@ -148,6 +165,15 @@ mod tests {
         assert!(name.is_name());
         assert!(name.matches("main.(*T).M"));
         assert!(!name.matches("main.(*OtherT).M"));
+    }
+
+    #[test]
+    fn three_dots_in_brackets_stand_for_type_arguments() {
+        let name = "main.Map[go.shape.int,go.shape.string]";
+        assert!(matches("main.Map[...]", name));
+        assert!(matches("main.Map[...].func*", &format!("{name}.func1")));
+        assert!(!matches("main.Map[...]", "main.Map"));
+        assert!(!matches("main.Map[...]", &format!("{name}.func1")));
     }
 
     #[test]

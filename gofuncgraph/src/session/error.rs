@@ -18,7 +18,10 @@ pub enum SessionError {
         source: io::Error,
     },
     /// The path is no regular file.
-    #[error("{} is {kind}, not an executable file", path.display())]
+    #[error(
+        "{} is {kind}, not an executable file; give the path of the program's executable file",
+        path.display()
+    )]
     NotAFile {
         /// As given.
         path: PathBuf,
@@ -53,7 +56,10 @@ pub enum SessionError {
         source: io::Error,
     },
     /// The file for the output cannot be made.
-    #[error("cannot create {}: {source}", path.display())]
+    #[error(
+        "cannot create {}: {source}; name a file in a directory that is there and may be written to",
+        path.display()
+    )]
     CreateOutput {
         /// As given.
         path: PathBuf,
@@ -78,9 +84,11 @@ impl SessionError {
     /// The status for it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Open { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                ExitCode::NotPermitted
-            }
+            Self::Open { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => ExitCode::NotPermitted,
+                io::ErrorKind::NotFound => ExitCode::Usage,
+                _ => ExitCode::RuntimeFailure,
+            },
             Self::Kernel(KernelError::NotPermitted { .. } | KernelError::Refused { .. }) => {
                 ExitCode::NotPermitted
             }
@@ -94,8 +102,7 @@ impl SessionError {
                     ExitCode::NothingMatched
                 }
             },
-            Self::Open { .. }
-            | Self::Kernel(_)
+            Self::Kernel(_)
             | Self::Setup { .. }
             | Self::CreateOutput { .. }
             | Self::Output { .. } => ExitCode::RuntimeFailure,

@@ -126,7 +126,7 @@ fn attach(
         ));
         verbose(settings, || refused_sites(plan, &report.refused));
     }
-    if processes::is_running(file.identity()) == Some(false) {
+    if !processes::is_seen_running(file.identity()) {
         notice(format_args!(
             "no process was seen running {} yet: waiting for one to start",
             settings.binary.display()

@@ -47,7 +47,7 @@ pub fn run(settings: &Settings) -> Result<(), SessionError> {
         }
     })?;
     let Some(preparation) = preparation else {
-        return print_plan(&plan);
+        return print_plan(&plan, settings, &file);
     };
     for warning in &plan.warnings {
         notice(format_args!("warning: {warning}"));
@@ -55,9 +55,14 @@ pub fn run(settings: &Settings) -> Result<(), SessionError> {
     live::trace(settings, preparation, &file, &binary, &plan)
 }
 
-/// What `--dry-run` prints. A reader that has seen enough is no error.
-fn print_plan(plan: &plan::ProbePlan) -> Result<(), SessionError> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+/// What `--dry-run` prints, to where trees would go. A reader that has seen enough is no error.
+fn print_plan(
+    plan: &plan::ProbePlan,
+    settings: &Settings,
+    file: &TargetFile,
+) -> Result<(), SessionError> {
+    let destination = writer::open(settings.output.as_deref(), file.identity())?;
+    let mut out = io::BufWriter::new(destination);
     match write!(out, "{plan}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(SessionError::Output { source: error })

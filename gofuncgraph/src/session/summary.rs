@@ -32,7 +32,14 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
         ("unwound", trace.ends.unwound),
         ("approximate", trace.ends.approximate),
         ("exit lost", trace.ends.exit_lost),
-        ("still open", trace.ends.still_open),
+        (
+            "still open",
+            trace
+                .ends
+                .still_open
+                .saturating_sub(trace.calls_open_at_cuts),
+        ),
+        ("open at a cut", trace.calls_open_at_cuts),
         ("process exited", trace.ends.process_exited),
         ("entry lost", trace.calls_without_entry),
         ("lost closes", kernel.closes_lost),
@@ -45,6 +52,7 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
         ("trees open at the count", trace.trees_after_count),
         ("events after process exit", trace.events_after_exit),
         ("out of order", trace.events_out_of_order),
+        ("off goroutine stacks", kernel.off_goroutine_stack),
         ("unreadable", kernel.unreadable),
         ("failed goroutine checks", kernel.goroutine_check_failed),
         ("unknown records", counted.unknown_records),
@@ -64,6 +72,11 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
     if kernel.trees_refused != 0 {
         text.push_str(
             "\nnote: too many goroutines had an open tree at once; choose a target that is open on fewer",
+        );
+    }
+    if kernel.off_goroutine_stack != 0 && trace.trees == 0 {
+        text.push_str(
+            "\nnote: functions were called, but on the scheduler's own stack, where no goroutine can be told: choose others",
         );
     }
     if kernel.goroutine_check_failed != 0 {

@@ -25,10 +25,7 @@ impl OutputWriter {
     /// Writes to `path`, else to standard output. Nothing that is in `path` is lost if it is the
     /// file of `target`.
     pub(super) fn start(path: Option<&Path>, target: FileIdentity) -> Result<Self, SessionError> {
-        let destination: Box<dyn Write + Send> = match path {
-            Some(path) => Box::new(create(path, target)?),
-            None => Box::new(io::stdout()),
-        };
+        let destination = open(path, target)?;
         let (chunks, receiver) = mpsc::channel(WAITING_CHUNKS);
         let thread = thread::Builder::new()
             .name("writer".to_owned())
@@ -89,6 +86,17 @@ impl OutputWriter {
             _ => Ok(()),
         }
     }
+}
+
+/// The file `path`, made empty, else standard output.
+pub(super) fn open(
+    path: Option<&Path>,
+    target: FileIdentity,
+) -> Result<Box<dyn Write + Send>, SessionError> {
+    Ok(match path {
+        Some(path) => Box::new(create(path, target)?),
+        None => Box::new(io::stdout()),
+    })
 }
 
 /// Makes `path` an empty file, unless it is the file of `target`.

@@ -62,6 +62,8 @@ pub struct Statistics {
     pub events_lost_outside_trees: u64,
     /// Trees that were cut, each once.
     pub trees_cut: u64,
+    /// Calls that were open where a tree was cut, and are shown as [`CallEnd::StillOpen`] there.
+    pub calls_open_at_cuts: u64,
     /// Calls dropped when a tree was cut that was not long enough to be shown.
     pub calls_dropped: u64,
     /// Trees not shown because they were shorter than asked for.

@@ -329,6 +329,7 @@ impl Tree {
             for _ in &self.frames {
                 buffer.end(time, CallEnd::StillOpen);
             }
+            statistics.calls_open_at_cuts += self.frames.len() as u64;
             buffer.hand_over(&mut self.counted, handover);
             handover.part_end(PartEnd::Cut);
             self.part_shown = true;
