@@ -104,10 +104,12 @@ fn a_panic_that_net_http_recovers_ends_the_tree() {
     outcome.summary().assert_nothing_lost();
     let trace = outcome.trees();
     let roots = trace.trees.iter().flat_map(|tree| &tree.roots);
-    let roots: Vec<_> = roots.map(|&root| trace.calls[root].name.as_str()).collect();
+    let mut roots: Vec<_> = roots.map(|&root| trace.calls[root].name.as_str()).collect();
+    // net/http closes the connection before it has recovered, so the next request can be first.
+    roots.sort_unstable();
     assert_eq!(
         roots,
-        ["main.handleFine", "main.handlePanic", "main.handleFine"]
+        ["main.handleFine", "main.handleFine", "main.handlePanic"]
     );
     assert_all_unwound(&trace, "main.handlePanic");
     assert_all_unwound(&trace, "main.fall");

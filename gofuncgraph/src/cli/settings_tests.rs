@@ -183,10 +183,7 @@ fn argument_rules_are_not_there_yet() {
     ] {
         let message = refused(&["bin", target]);
         assert!(message.contains("cannot do yet"), "{message}");
-        assert!(
-            message.contains(&format!("alone, '{name}'")),
-            "{message}"
-        );
+        assert!(message.contains(&format!("alone, '{name}'")), "{message}");
     }
     for target in [
         "main.(*T).M",

@@ -83,13 +83,30 @@ impl LiveEvents {
             return Ok(());
         }
         self.losses_looked_at = lost;
-        for loss in self.tracer.goroutine_losses() {
+        let losses = self.tracer.goroutine_losses();
+        // A goroutine can have written records since the ring was last empty: what it wrote comes
+        // before what its gate says.
+        self.drain_what_is_there(sink)?;
+        for loss in losses {
             if at_end || loss.has_ended {
                 sink(self.loss_noticed(&loss));
             }
             if loss.has_ended {
                 self.tracer.forget_goroutine(loss.goroutine);
             }
+        }
+        Ok(())
+    }
+
+    /// Drains every record that is in the ring now, and not for ever what a fast target adds.
+    fn drain_what_is_there(&mut self, sink: &mut dyn FnMut(Event)) -> Result<(), KernelError> {
+        let mut left = self.tracer.buffer_records();
+        while left > 0 {
+            let drained = self.drain(sink)?;
+            if drained == 0 {
+                break;
+            }
+            left = left.saturating_sub(drained);
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use aya::programs::RawTracePoint;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use gofuncgraph_common::{
-    CONFIG_GLOBAL, Control, Counter, GoroutineKey, GoroutineState, ProcessState, SiteState,
-    TraceConfig, goroutine_flags, map_names, program_names, site_flags,
+    CONFIG_GLOBAL, Control, Counter, GoroutineKey, GoroutineState, ProcessState, RecordHeader,
+    SiteState, TraceConfig, goroutine_flags, map_names, program_names, site_flags,
 };
 
 use crate::binary::RuntimeOffsets;
@@ -107,6 +107,7 @@ pub struct Tracer {
     counters: PerCpuArray<MapData, u64>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     is_enabled: bool,
+    buffer_bytes: u32,
     _tracepoints: Ebpf,
 }
 
@@ -162,6 +163,7 @@ impl Tracer {
             counters: take_map(&mut ebpf, map_names::COUNTERS)?,
             logger,
             is_enabled: false,
+            buffer_bytes: settings.buffer_bytes,
             _tracepoints: ebpf,
         })
     }
@@ -239,6 +241,11 @@ impl Tracer {
     /// Drops every link; no probe is left when it returns.
     pub fn detach_all(&mut self) {
         self.links.detach_all();
+    }
+
+    /// Records that the ring can hold at most.
+    pub fn buffer_records(&self) -> usize {
+        self.buffer_bytes as usize / size_of::<RecordHeader>()
     }
 
     /// Readable when the ring was half full, or a process ended.

@@ -13,6 +13,10 @@ use crate::trace::{CallEnd, LineBody, Note, PartEnd, TraceLine};
 /// Functions named at each end of the path of a tree that goes on after a cut.
 const PATH_ENDS: usize = 8;
 
+/// Levels up to which lines are indented further: a recursion of a hundred thousand calls would
+/// otherwise be gigabytes of blanks. Braces still tell the level.
+const MAX_INDENTED_LEVELS: u32 = 128;
+
 const DIM: &[u8] = b"\x1b[2m";
 const RESET: &[u8] = b"\x1b[0m";
 
@@ -52,7 +56,7 @@ pub struct TextSettings {
 /// line     = ["[" pid "] "] ["g[" goid "] "] time " " duration " " indent " " body
 /// time     = DD HH:MM:SS.fN
 /// duration = seconds as %0{N+4}.{N}f, or N+4 blanks
-/// indent   = two blanks per level, none for a root
+/// indent   = two blanks per level, none for a root, 256 at most
 /// body     = name "() { " caller "+" offset " " file ":" line
 ///          | name "() { // entry lost"
 ///          | "} " name "+" offset " " file ":" line
@@ -238,7 +242,7 @@ impl<S: Symbols> Renderer for TextRenderer<S> {
             LineBody::Entry { .. } | LineBody::Note(_) => None,
         };
         self.push_duration_column(duration, out);
-        let indent = 2 * line.level as usize;
+        let indent = 2 * line.level.min(MAX_INDENTED_LEVELS) as usize;
         out.resize(out.len() + 1 + indent + 1, b' ');
         match &line.body {
             LineBody::Entry { function, call } => {

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::binary::GoBinary;
 use crate::cli::{OutputMode, Settings};
-use crate::events::{EventSource, LiveEvents, MonotonicTime};
+use crate::events::{Event, EventSource, LiveEvents, MonotonicTime, ProcessEnd};
 use crate::kernel::{LoadSettings, Preparation, Tracer};
 use crate::output::{
     BinarySymbols, Renderer, RenderingSink, TextLayout, TextRenderer, TextSettings, TimeDigits,
@@ -236,13 +236,20 @@ impl<'a> Pipeline<'a> {
         while self.drain()? != 0 {}
         self.notice_losses(true)?;
         self.events.tracer().flush_log();
-        self.assembler.finish(
-            monotonic_now(),
-            &mut RenderingSink {
-                renderer: &mut *self.renderer,
-                out: &mut self.text,
-            },
-        );
+        let time = monotonic_now();
+        let mut sink = RenderingSink {
+            renderer: &mut *self.renderer,
+            out: &mut self.text,
+        };
+        // The news that a process ended may have been lost.
+        for pid in self.assembler.pids_with_open_calls() {
+            if processes::is_gone(pid) {
+                let cause = ProcessEnd::Exited;
+                let end = Event::ProcessEnded { pid, time, cause };
+                self.assembler.handle(&end, &mut sink);
+            }
+        }
+        self.assembler.finish(time, &mut sink);
         self.renderer.finish(&mut self.text);
         Ok(())
     }

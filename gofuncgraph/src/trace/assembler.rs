@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::handover::{Handover, Shared, TreeLimits};
 use super::line::{CallEnd, LineBody, Note, TraceSink};
@@ -87,6 +87,15 @@ impl Assembler {
     /// reached. `time` is the present.
     pub fn finish(&mut self, time: MonotonicTime, sink: &mut dyn TraceSink) {
         self.end_goroutines(time, CallEnd::StillOpen, sink, |_| true);
+    }
+
+    /// Processes of which calls are open.
+    pub fn pids_with_open_calls(&self) -> BTreeSet<u32> {
+        self.goroutines
+            .iter()
+            .filter(|(_, state)| state.tree.is_some())
+            .map(|(goroutine, _)| goroutine.pid)
+            .collect()
     }
 
     /// The asked-for number of finished trees was handed over; no more lines will come.

@@ -121,6 +121,11 @@ enum Body<'a> {
 #[derive(Default)]
 struct OpenCalls(Vec<(usize, u32, Duration)>);
 
+/// Levels by which a line is indented inside `open`: the deepest are not indented further.
+fn indented_levels(open: &OpenCalls) -> usize {
+    open.0.len().min(128)
+}
+
 impl Trace {
     /// Reads all of `text`, whose seconds have `digits` decimals. Lines that name no process are
     /// those of `first_pid`.
@@ -183,7 +188,7 @@ impl Trace {
         let depth = line.level;
         match line.body {
             Body::Entry(name, call_site) => {
-                if depth != open.0.len() {
+                if depth != indented_levels(open) {
                     return Err(format!("level {depth} inside {} calls", open.0.len()));
                 }
                 if line.duration.is_some() {
@@ -216,7 +221,7 @@ impl Trace {
                 if call.name != name {
                     return Err(format!("{} is the call that is open", call.name));
                 }
-                if depth != open.0.len() {
+                if depth != indented_levels(open) {
                     return Err(format!("the call is on level {}", open.0.len()));
                 }
                 let inexact = matches!(end, End::Approximate) || call.call_site.is_none();
