@@ -94,7 +94,7 @@ pub mod process_flags {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessState {
-    /// Counts the program images of the process, because goids restart at exec.
+    /// Counts the program images of the process, because goids restart at exec; begins anywhere.
     pub generation: u32,
     /// [`process_flags`].
     pub flags: u32,

@@ -32,6 +32,9 @@ pub mod map_names {
     pub const GOROUTINES: &str = "GOROUTINES";
     /// Hash of thread group id to [`ProcessState`](crate::ProcessState).
     pub const PROCESSES: &str = "PROCESSES";
+    /// Array with one u64: not 0 once a traced process has replaced its program image. Only then
+    /// can a gate belong to an image that is gone.
+    pub const IMAGES_CHANGED: &str = "IMAGES_CHANGED";
     /// Per-CPU array of u64, indexed by [`Counter`](crate::Counter).
     pub const COUNTERS: &str = "COUNTERS";
 }

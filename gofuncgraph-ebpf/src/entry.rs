@@ -62,8 +62,8 @@ pub fn handle(ctx: &ProbeContext) {
         instruction_pointer: regs.rip,
     };
     let root_depth_bytes = match gate {
-        Some(mut gate) => gate.root_depth_bytes(),
-        None => 0,
+        Some(mut gate) if !gate.is_stale() => gate.root_depth_bytes(),
+        _ => 0,
     };
     if root_depth_bytes != 0
         && let Some(mut gate) = gate
@@ -79,7 +79,7 @@ pub fn handle(ctx: &ProbeContext) {
             }
             return;
         }
-        if !over && !gate.is_stale() {
+        if !over {
             write_entry(control, gate, &call, 0);
             return;
         }

@@ -25,6 +25,10 @@ pub static GOROUTINES: HashMap<GoroutineKey, GoroutineState> =
 #[map]
 pub static PROCESSES: HashMap<u32, ProcessState> = HashMap::with_max_entries(1 << 13, 0);
 
+/// Written by the programs alone.
+#[map]
+pub static IMAGES_CHANGED: Array<u64> = Array::with_max_entries(1, 0);
+
 #[map]
 pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_COUNT, 0);
 

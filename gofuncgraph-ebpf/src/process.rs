@@ -3,9 +3,8 @@
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use gofuncgraph_common::{Counter, ProcessRecord, RecordHeader, RecordKind, process_flags};
 
-use crate::maps::{self, PROCESSES};
+use crate::maps::{self, IMAGES_CHANGED, PROCESSES};
 use crate::ring;
-use crate::tree::end_inherited_roots;
 
 /// Runs for every thread that ends; the thread group's leader stands for the process.
 #[inline(always)]
@@ -21,8 +20,11 @@ pub fn handle_exit() {
 #[inline(always)]
 pub fn handle_exec() {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    if end_process(tgid, RecordKind::ProcessExec) {
-        end_inherited_roots(tgid);
+    if end_process(tgid, RecordKind::ProcessExec)
+        && let Some(changed) = IMAGES_CHANGED.get_ptr_mut(0)
+    {
+        // SAFETY: an array element is valid while the program runs.
+        unsafe { *changed = 1 };
     }
 }
 

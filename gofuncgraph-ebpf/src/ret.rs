@@ -38,7 +38,7 @@ pub fn handle(ctx: &ProbeContext) {
         return;
     };
     let root_depth_bytes = gate.root_depth_bytes();
-    if root_depth_bytes == 0 {
+    if root_depth_bytes == 0 || gate.is_stale() {
         if is_target {
             count(Counter::ReturnsWithoutTree);
         }

@@ -7,7 +7,7 @@ use gofuncgraph_common::{
 };
 
 use crate::counters::count;
-use crate::maps::{GOROUTINES, PROCESSES};
+use crate::maps::{GOROUTINES, IMAGES_CHANGED, PROCESSES};
 use crate::ring;
 
 /// The gate of one goroutine. Only the goroutine's own thread uses it, so there is no race but
@@ -103,9 +103,16 @@ impl Gate {
 
     /// Whether the active root belongs to an earlier program image of the process.
     #[inline(always)]
-    pub fn is_stale(&mut self) -> bool {
+    pub fn is_stale(&self) -> bool {
+        if IMAGES_CHANGED.get(0).is_none_or(|changed| *changed == 0) {
+            return false;
+        }
         match process_state(self.key.tgid) {
-            Some(process) => self.state().generation != process.generation,
+            Some(process) => {
+                // SAFETY: a hash element stays mapped while the program runs.
+                let generation = unsafe { (*self.state).generation };
+                generation != process.generation
+            }
             None => false,
         }
     }
@@ -169,27 +176,11 @@ fn process_state(tgid: u32) -> Option<ProcessState> {
         // SAFETY: a hash element stays mapped while the program runs.
         return Some(unsafe { *process });
     }
-    let first = ProcessState::default();
+    let first = ProcessState {
+        // Not the number of gates that an earlier process with this id has left.
+        // SAFETY: a helper without preconditions.
+        generation: (unsafe { bpf_ktime_get_ns() } >> 16) as u32,
+        flags: 0,
+    };
     PROCESSES.insert(tgid, &first, 0).ok().map(|()| first)
-}
-
-/// Goroutines that a program image can plausibly have made before user space hears that it is new.
-const EARLY_GOROUTINES: u64 = 64;
-
-/// Ends the active roots that the goroutines of a new program image would inherit, because
-/// goids start again at 1. The gates stay, for what they say about losses.
-#[inline(always)]
-pub fn end_inherited_roots(tgid: u32) {
-    for goid in 1..=EARLY_GOROUTINES {
-        let key = GoroutineKey {
-            tgid,
-            padding: 0,
-            goid,
-        };
-        if let Some(state) = GOROUTINES.get_ptr_mut(&key) {
-            // SAFETY: a hash element stays mapped while the program runs, and no other thread of
-            // the process is left.
-            unsafe { (*state).root_depth_bytes = 0 };
-        }
-    }
 }

@@ -27,7 +27,7 @@ pub fn handle_recovery(control: *mut Control, stack_pointer: u64) {
         return;
     };
     let root_depth_bytes = gate.root_depth_bytes();
-    if root_depth_bytes == 0 {
+    if root_depth_bytes == 0 || gate.is_stale() {
         return;
     }
     let depth_bytes = stack_high.wrapping_sub(resumed_stack_pointer);
@@ -56,6 +56,9 @@ pub fn handle_goroutine_exit(control: *mut Control, g: u64) {
     let Some(mut gate) = Gate::find(key) else {
         return;
     };
+    if gate.is_stale() {
+        return;
+    }
     let mut all_written = false;
     if gate.root_depth_bytes() != 0 {
         all_written = gate.write_close(control, 0, CloseCause::GoroutineExit, true);

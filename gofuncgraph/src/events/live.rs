@@ -87,9 +87,15 @@ impl LiveEvents {
         // A goroutine can have written records since the ring was last empty: what it wrote comes
         // before what its gate says.
         self.drain_what_is_there(sink)?;
-        for loss in losses {
+        for pid in self.tracer.ended_processes() {
+            // Its record was lost: else it would be forgotten by now.
+            let (time, cause) = (self.last_time, ProcessEnd::Exited);
+            self.end_process(Event::ProcessEnded { pid, time, cause }, sink);
+        }
+        // What an earlier image of a process lost was told when that ended.
+        for loss in losses.iter().filter(|loss| !loss.is_stale) {
             if at_end || loss.has_ended {
-                sink(self.loss_noticed(&loss));
+                sink(self.loss_noticed(loss));
             }
             if loss.has_ended {
                 self.tracer.forget_goroutine(loss.goroutine);
@@ -137,7 +143,9 @@ impl LiveEvents {
             }
         }
         sink(end);
-        self.tracer.forget_process(pid, cause == ProcessEnd::Exited);
+        if cause == ProcessEnd::Exited {
+            self.tracer.forget_process(pid);
+        }
     }
 
     /// Hands over what is in the ring up to the end of a process, which it gives back.

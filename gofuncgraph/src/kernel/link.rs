@@ -116,7 +116,8 @@ impl Drop for LinkGroups {
 fn close_in_parallel<L: Send>(links: Vec<L>) {
     thread::scope(|scope| {
         for link in links {
-            scope.spawn(move || drop(link));
+            // Where no thread can be had, the link goes away with the closure that holds it.
+            let _ = thread::Builder::new().spawn_scoped(scope, move || drop(link));
         }
     });
 }

@@ -8,7 +8,7 @@ use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use gofuncgraph_common::{
     CONFIG_GLOBAL, Control, Counter, GoroutineKey, GoroutineState, ProcessState, RecordHeader,
-    SiteState, TraceConfig, goroutine_flags, map_names, program_names, site_flags,
+    SiteState, TraceConfig, goroutine_flags, map_names, process_flags, program_names, site_flags,
 };
 
 use crate::binary::RuntimeOffsets;
@@ -348,18 +348,45 @@ impl Tracer {
         let _ = self.goroutines.remove(&goroutine);
     }
 
-    /// Removes what the programs remember of earlier images of the process `pid`, and, if it is
-    /// `gone`, the process itself.
-    pub fn forget_process(&mut self, pid: u32, gone: bool) {
+    /// Processes that have ended and were not forgotten.
+    pub fn ended_processes(&self) -> Vec<u32> {
+        self.processes
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, process)| process.flags & process_flags::ENDED != 0)
+            .map(|(pid, _)| pid)
+            .collect()
+    }
+
+    /// Removes what the programs remember of a process that is gone. What is left of an earlier
+    /// image of a living one stays: the programs tell it apart, and goids that come again take it
+    /// over.
+    pub fn forget_process(&mut self, pid: u32) {
+        // A thread other than the leader that calls exec ends the leader, and the process lives.
+        let has_ended = |processes: &HashMap<MapData, u32, ProcessState>| {
+            processes
+                .get(&pid, 0)
+                .is_ok_and(|process| process.flags & process_flags::ENDED != 0)
+        };
+        if !has_ended(&self.processes) {
+            return;
+        }
         let stale: Vec<GoroutineKey> = self
             .gates()
-            .filter(|(key, state)| key.tgid == pid && self.is_stale(key, state))
+            .filter(|(key, _)| key.tgid == pid)
             .map(|(key, _)| key)
             .collect();
         for key in stale {
-            self.forget_goroutine(key);
+            // Again for each: the walk takes time.
+            let is_stale = self
+                .goroutines
+                .get(&key, 0)
+                .is_ok_and(|state| self.is_stale(&key, &state));
+            if is_stale {
+                self.forget_goroutine(key);
+            }
         }
-        if gone {
+        if has_ended(&self.processes) {
             let _ = self.processes.remove(&pid);
         }
     }

@@ -1,5 +1,6 @@
 use std::io;
 use std::thread;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -51,9 +52,7 @@ impl Interrupts {
                     signals.next().await;
                     sender.send_replace(true);
                     signals.next().await;
-                    notice(format_args!(
-                        "ended at once: trees that were open are not printed"
-                    ));
+                    notice_unless_blocked("ended at once: trees that were open are not printed");
                     std::process::exit(ExitCode::Interrupted as i32);
                 });
             })
@@ -65,6 +64,14 @@ impl Interrupts {
     pub(super) async fn first(&mut self) {
         // An error means that the thread is gone, which it never is before the process.
         let _ = self.wanted.wait_for(|wanted| *wanted).await;
+    }
+}
+
+/// Nothing may hold up the end, least of all a standard error that nobody reads.
+fn notice_unless_blocked(line: &'static str) {
+    let printed = thread::Builder::new().spawn(move || notice(format_args!("{line}")));
+    if printed.is_ok() {
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

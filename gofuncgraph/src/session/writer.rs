@@ -11,7 +11,7 @@ use super::target_file::FileIdentity;
 
 /// Chunks that wait while the reader of the output is slow. Then events wait in the ring, and
 /// what finds no room there is counted as lost.
-const WAITING_CHUNKS: usize = 64;
+const WAITING_CHUNKS: usize = 8;
 
 /// Writes the output on a thread of its own, so that a reader that stops reading cannot keep the
 /// probes in place.
