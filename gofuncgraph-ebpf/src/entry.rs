@@ -12,6 +12,7 @@ use crate::counters::count;
 use crate::goroutine::{current_g, goroutine_key, is_running_goroutine, read_word, stack_depth};
 use crate::maps;
 use crate::ring;
+use crate::stack;
 use crate::tree::Gate;
 use crate::watch;
 
@@ -25,6 +26,7 @@ struct Call {
 
 #[inline(always)]
 pub fn handle(ctx: &ProbeContext) {
+    stack::keep_on_task();
     let Some(control) = maps::enabled_control() else {
         return;
     };

@@ -10,6 +10,7 @@ mod maps;
 mod process;
 mod ret;
 mod ring;
+mod stack;
 mod tree;
 mod watch;
 

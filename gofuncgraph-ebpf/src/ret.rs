@@ -9,10 +9,12 @@ use crate::counters::count;
 use crate::goroutine::{current_g, goroutine_key, stack_depth};
 use crate::maps;
 use crate::ring;
+use crate::stack;
 use crate::tree::Gate;
 
 #[inline(always)]
 pub fn handle(ctx: &ProbeContext) {
+    stack::keep_on_task();
     let Some(control) = maps::enabled_control() else {
         return;
     };

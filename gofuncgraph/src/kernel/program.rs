@@ -139,3 +139,27 @@ pub(super) fn check_uprobe_multi(programs: &UprobePrograms) -> Result<(), Kernel
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aya_obj::generated::{BPF_CALL, BPF_JMP, bpf_func_id};
+
+    use super::*;
+    use crate::kernel::object::EMBEDDED;
+
+    /// See gofuncgraph-ebpf/src/stack.rs: only a preemptible kernel shows what happens without.
+    #[test]
+    fn uprobe_programs_keep_their_stack_on_the_task() {
+        let object = Object::parse(EMBEDDED).expect("it is checked in");
+        for name in [program_names::ENTRY, program_names::RETURN] {
+            let program = &object.programs[name];
+            let function = &object.functions[&program.function_key()];
+            let has_tail_call = function.instructions.iter().any(|instruction| {
+                u32::from(instruction.code) == BPF_JMP | BPF_CALL
+                    && instruction.src_reg() == 0
+                    && instruction.imm == bpf_func_id::BPF_FUNC_tail_call as i32
+            });
+            assert!(has_tail_call, "{name}");
+        }
+    }
+}
