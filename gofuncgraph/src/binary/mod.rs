@@ -1,6 +1,7 @@
 //! What a Go executable says about itself. Takes `&[u8]`, does no IO.
 
 mod address;
+mod build_id;
 mod build_info;
 pub mod disassembly;
 mod elf;
@@ -28,6 +29,7 @@ pub struct GoBinary<'data> {
     module: Module<'data>,
     resolved: Resolved,
     main_module: Option<&'data str>,
+    build_id: Option<&'data str>,
 }
 
 /// Offsets of runtime structures that the kernel side needs, in bytes.
@@ -122,6 +124,7 @@ impl<'data> GoBinary<'data> {
             module,
             resolved,
             main_module,
+            build_id: build_id::find(data),
         })
     }
 
@@ -145,6 +148,11 @@ impl<'data> GoBinary<'data> {
     /// build info is missing or has neither.
     pub fn main_module(&self) -> Option<&str> {
         self.main_module
+    }
+
+    /// The build id that Go's linker wrote, as `go tool buildid` prints it.
+    pub fn build_id(&self) -> Option<&str> {
+        self.build_id
     }
 
     /// ET_DYN: processes have a load bias.

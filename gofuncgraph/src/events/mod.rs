@@ -1,10 +1,11 @@
-//! What happens in traced processes, as a stream of domain events. The live ring, tests and
-//! recordings are sources of it.
+//! What happens in traced processes, as a stream of domain events, and the names of what they
+//! refer to. The live ring, tests and recordings are sources of it.
 
 mod decode;
 mod event;
 mod live;
 mod source;
+mod symbols;
 
 pub use decode::{Record, RecordError};
 pub use event::{
@@ -13,3 +14,4 @@ pub use event::{
 };
 pub use live::LiveEvents;
 pub use source::EventSource;
+pub use symbols::{CallSite, CodePosition, Symbols};

@@ -18,7 +18,8 @@ pub(super) fn push_escaped(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-fn is_obeyed(character: char) -> bool {
+/// Whether a terminal might do something else with it than show it.
+pub(super) fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

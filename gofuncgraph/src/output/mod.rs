@@ -4,8 +4,11 @@
 //! [`Assembler`](crate::trace::Assembler) feed it. Names and source lines come from [`Symbols`].
 
 mod binary_symbols;
+mod colour;
 mod escape;
+mod note;
 mod number;
+mod processes;
 mod renderer;
 mod symbols;
 mod text;

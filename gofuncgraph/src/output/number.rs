@@ -34,6 +34,9 @@ impl Default for TimeDigits {
 }
 
 impl TimeDigits {
+    /// As many as there are.
+    pub(super) const NANOSECONDS: Self = Self(NANOSECOND_DIGITS);
+
     /// Columns of a duration below 1000 s.
     pub(super) fn duration_width(self) -> usize {
         self.0 as usize + 4
@@ -87,6 +90,27 @@ pub(super) fn push_number(value: u64, out: &mut Vec<u8>) {
     push_padded(value, 1, out);
 }
 
+/// Appends a duration exactly, in the largest unit that leaves something before the point, as in
+/// `250us`, `1.5ms`, `12s`.
+pub(super) fn push_exact_duration(duration: Duration, out: &mut Vec<u8>) {
+    let time_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let (unit, decimals, name) = match time_ns {
+        0..1_000 => (1, 0, "ns"),
+        1_000..1_000_000 => (1_000, 3, "us"),
+        1_000_000..1_000_000_000 => (1_000_000, 6, "ms"),
+        1_000_000_000.. => (1_000_000_000, 9, "s"),
+    };
+    push_number(time_ns / unit, out);
+    if time_ns % unit != 0 {
+        out.push(b'.');
+        push_padded(time_ns % unit, decimals, out);
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+    out.extend_from_slice(name.as_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +150,26 @@ mod tests {
     fn largest_duration_is_no_overflow() {
         assert_eq!(duration_text(9, u64::MAX), "18446744073.709551615");
         assert_eq!(duration_text(4, u64::MAX), "18446744073.7095");
+    }
+
+    #[test]
+    fn exact_durations_have_no_needless_digits() {
+        let text = |time_ns| {
+            let mut out = Vec::new();
+            push_exact_duration(Duration::from_nanos(time_ns), &mut out);
+            String::from_utf8(out).expect("ASCII")
+        };
+        for (time_ns, expected) in [
+            (0, "0ns"),
+            (999, "999ns"),
+            (250_000, "250us"),
+            (1_500_000, "1.5ms"),
+            (1_000_001, "1.000001ms"),
+            (12_000_000_000, "12s"),
+            (u64::MAX, "18446744073.709551615s"),
+        ] {
+            assert_eq!(text(time_ns), expected);
+        }
     }
 
     #[test]

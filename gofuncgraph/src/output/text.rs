@@ -1,32 +1,21 @@
 use std::time::Duration;
 
+use super::colour::{DIM, RESET, colour_of};
 use super::escape::push_escaped;
+use super::note::{end_name, push_name, push_note};
 use super::number::{TimeDigits, push_number};
+use super::processes::ProcessNames;
 use super::renderer::Renderer;
 use super::symbols::Symbols;
 use super::wall_clock::WallClock;
 use crate::binary::{SourceLine, VirtualAddress};
 use crate::events::Goroutine;
 use crate::plan::{FunctionId, SiteId};
-use crate::trace::{CallEnd, LineBody, Note, PartEnd, TraceLine};
-
-/// Functions named at each end of the path of a tree that goes on after a cut.
-const PATH_ENDS: usize = 8;
+use crate::trace::{CallEnd, LineBody, PartEnd, TraceLine};
 
 /// Levels up to which lines are indented further: a recursion of a hundred thousand calls would
 /// otherwise be gigabytes of blanks. Braces still tell the level.
 const MAX_INDENTED_LEVELS: u32 = 128;
-
-const DIM: &[u8] = b"\x1b[2m";
-const RESET: &[u8] = b"\x1b[0m";
-
-/// From which duration on which colour is used, longest first.
-const DURATION_COLOURS: [(Duration, &[u8]); 4] = [
-    (Duration::from_secs(1), b"\x1b[1;31m"),
-    (Duration::from_millis(100), b"\x1b[31m"),
-    (Duration::from_millis(10), b"\x1b[33m"),
-    (Duration::from_millis(1), b"\x1b[32m"),
-];
 
 /// How trees stand next to one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +58,7 @@ pub struct TextSettings {
 pub struct TextRenderer<S> {
     symbols: S,
     settings: TextSettings,
-    first_pid: Option<u32>,
-    several_processes: bool,
+    processes: ProcessNames,
     lines_in_part: bool,
     separator_due: bool,
 }
@@ -81,8 +69,7 @@ impl<S: Symbols> TextRenderer<S> {
         Self {
             symbols,
             settings,
-            first_pid: None,
-            several_processes: false,
+            processes: ProcessNames::default(),
             lines_in_part: false,
             separator_due: false,
         }
@@ -91,17 +78,11 @@ impl<S: Symbols> TextRenderer<S> {
     /// Names the process on every line from now on; else that begins with the first line of a
     /// second process.
     pub fn name_processes(&mut self) {
-        self.several_processes = true;
+        self.processes.always();
     }
 
     fn push_prefix(&mut self, goroutine: Goroutine, out: &mut Vec<u8>) {
-        let first_pid = *self.first_pid.get_or_insert(goroutine.pid);
-        self.several_processes |= goroutine.pid != first_pid;
-        if self.several_processes {
-            out.push(b'[');
-            push_number(u64::from(goroutine.pid), out);
-            out.extend_from_slice(b"] ");
-        }
+        self.processes.push_prefix(goroutine.pid, out);
         if self.settings.layout == TextLayout::Stream {
             out.extend_from_slice(b"g[");
             push_number(goroutine.goid, out);
@@ -115,20 +96,14 @@ impl<S: Symbols> TextRenderer<S> {
             out.resize(out.len() + digits.duration_width(), b' ');
             return;
         };
-        let colour = DURATION_COLOURS
-            .iter()
-            .find(|(at_least, _)| self.settings.colour && duration >= *at_least);
-        if let Some((_, colour)) = colour {
+        let colour = colour_of(duration).filter(|_| self.settings.colour);
+        if let Some(colour) = colour {
             out.extend_from_slice(colour);
         }
         digits.push_duration(duration, 3, out);
         if colour.is_some() {
             out.extend_from_slice(RESET);
         }
-    }
-
-    fn push_name(&mut self, function: FunctionId, out: &mut Vec<u8>) {
-        push_escaped(self.symbols.function_name(function).unwrap_or("?"), out);
     }
 
     fn push_call_site(&mut self, call: VirtualAddress, out: &mut Vec<u8>) {
@@ -142,7 +117,7 @@ impl<S: Symbols> TextRenderer<S> {
 
     fn push_end(&mut self, function: FunctionId, how: CallEnd, out: &mut Vec<u8>) {
         out.extend_from_slice(b"} ");
-        self.push_name(function, out);
+        push_name(&mut self.symbols, function, out);
         match how {
             CallEnd::Returned { site } => self.push_return_site(site, out),
             how => {
@@ -158,60 +133,6 @@ impl<S: Symbols> TextRenderer<S> {
     fn push_return_site(&mut self, site: Option<SiteId>, out: &mut Vec<u8>) {
         if let Some(position) = site.and_then(|site| self.symbols.return_site(site)) {
             push_position(position.offset, position.line, out);
-        }
-    }
-
-    fn push_note(&mut self, note: &Note, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"// ");
-        match note {
-            Note::Lost { events } => {
-                out.extend_from_slice(b"lost ");
-                push_number(*events, out);
-                out.extend_from_slice(b" events");
-            }
-            Note::Cut { calls } => {
-                out.extend_from_slice(b"cut at ");
-                push_number(*calls, out);
-                out.extend_from_slice(b" calls");
-            }
-            Note::Dropped { calls } => {
-                out.extend_from_slice(b"cut: the first ");
-                push_number(*calls, out);
-                out.extend_from_slice(b" calls were dropped");
-            }
-            Note::Continued { path } => {
-                out.extend_from_slice(b"continued after a cut");
-                self.push_path(path, out);
-            }
-            Note::EndedAfterCut {
-                function,
-                how,
-                duration,
-            } => {
-                self.push_name(*function, out);
-                out.push(b' ');
-                out.extend_from_slice(end_name(*how).as_bytes());
-                if let Some(duration) = duration {
-                    out.extend_from_slice(b" after ");
-                    self.settings.time_digits.push_duration(*duration, 1, out);
-                }
-            }
-        }
-    }
-
-    fn push_path(&mut self, path: &[FunctionId], out: &mut Vec<u8>) {
-        let left_out = path.len().saturating_sub(2 * PATH_ENDS);
-        for (index, function) in path.iter().enumerate() {
-            if left_out > 0 && (PATH_ENDS..PATH_ENDS + left_out).contains(&index) {
-                if index == PATH_ENDS {
-                    out.extend_from_slice(b" > (");
-                    push_number(left_out as u64, out);
-                    out.extend_from_slice(b" more)");
-                }
-                continue;
-            }
-            out.extend_from_slice(if index == 0 { b", inside " } else { b" > " });
-            self.push_name(*function, out);
         }
     }
 
@@ -246,7 +167,7 @@ impl<S: Symbols> Renderer for TextRenderer<S> {
         out.resize(out.len() + 1 + indent + 1, b' ');
         match &line.body {
             LineBody::Entry { function, call } => {
-                self.push_name(*function, out);
+                push_name(&mut self.symbols, *function, out);
                 out.extend_from_slice(b"() { ");
                 match call {
                     Some(call) => self.push_call_site(*call, out),
@@ -254,7 +175,9 @@ impl<S: Symbols> Renderer for TextRenderer<S> {
                 }
             }
             LineBody::End { function, how, .. } => self.push_end(*function, *how, out),
-            LineBody::Note(note) => self.dimmed(out, |text, out| text.push_note(note, out)),
+            LineBody::Note(note) => self.dimmed(out, |text, out| {
+                push_note(note, &mut text.symbols, digits, out);
+            }),
         }
         out.push(b'\n');
     }
@@ -274,15 +197,4 @@ fn push_position(offset: u64, line: Option<SourceLine<'_>>, out: &mut Vec<u8>) {
     push_escaped(line.file, out);
     out.push(b':');
     push_number(u64::from(line.line), out);
-}
-
-fn end_name(how: CallEnd) -> &'static str {
-    match how {
-        CallEnd::Returned { .. } => "returned",
-        CallEnd::Approximate => "approximate",
-        CallEnd::Unwound => "unwound",
-        CallEnd::ExitLost => "exit lost",
-        CallEnd::StillOpen => "still open",
-        CallEnd::ProcessExited => "process exited",
-    }
 }

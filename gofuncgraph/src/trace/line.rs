@@ -94,6 +94,15 @@ pub enum Note {
         /// From entry to end, where both were seen.
         duration: Option<Duration>,
     },
+    /// Calls that happened here are not shown.
+    Hidden {
+        /// How many, calls inside of them included.
+        calls: u64,
+        /// Because each was shorter than this; `None` if there was no room for them.
+        shorter_than: Option<Duration>,
+        /// How long they took together, calls inside of them not counted twice.
+        total: Duration,
+    },
 }
 
 /// What ends with the lines since the last end.

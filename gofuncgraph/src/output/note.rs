@@ -1,0 +1,101 @@
+use super::escape::push_escaped;
+use super::number::{TimeDigits, push_exact_duration, push_number};
+use super::symbols::Symbols;
+use crate::plan::FunctionId;
+use crate::trace::{CallEnd, Note};
+
+/// Functions named at each end of the path of a tree that goes on after a cut.
+const PATH_ENDS: usize = 8;
+
+/// How a call ended, in the words of the text format.
+pub(super) fn end_name(how: CallEnd) -> &'static str {
+    match how {
+        CallEnd::Returned { .. } => "returned",
+        CallEnd::Approximate => "approximate",
+        CallEnd::Unwound => "unwound",
+        CallEnd::ExitLost => "exit lost",
+        CallEnd::StillOpen => "still open",
+        CallEnd::ProcessExited => "process exited",
+    }
+}
+
+/// Appends a function's name, or `?`.
+pub(super) fn push_name(symbols: &mut impl Symbols, function: FunctionId, out: &mut Vec<u8>) {
+    push_escaped(symbols.function_name(function).unwrap_or("?"), out);
+}
+
+/// Appends a remark as `// …`.
+pub(super) fn push_note(
+    note: &Note,
+    symbols: &mut impl Symbols,
+    digits: TimeDigits,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"// ");
+    match note {
+        Note::Lost { events } => {
+            out.extend_from_slice(b"lost ");
+            push_number(*events, out);
+            out.extend_from_slice(b" events");
+        }
+        Note::Cut { calls } => {
+            out.extend_from_slice(b"cut at ");
+            push_number(*calls, out);
+            out.extend_from_slice(b" calls");
+        }
+        Note::Dropped { calls } => {
+            out.extend_from_slice(b"cut: the first ");
+            push_number(*calls, out);
+            out.extend_from_slice(b" calls were dropped");
+        }
+        Note::Continued { path } => {
+            out.extend_from_slice(b"continued after a cut");
+            push_path(path, symbols, out);
+        }
+        Note::EndedAfterCut {
+            function,
+            how,
+            duration,
+        } => {
+            push_name(symbols, *function, out);
+            out.push(b' ');
+            out.extend_from_slice(end_name(*how).as_bytes());
+            if let Some(duration) = duration {
+                out.extend_from_slice(b" after ");
+                digits.push_duration(*duration, 1, out);
+            }
+        }
+        Note::Hidden {
+            calls,
+            shorter_than,
+            total,
+        } => {
+            push_number(*calls, out);
+            let noun: &[u8] = if *calls == 1 { b" call" } else { b" calls" };
+            out.extend_from_slice(noun);
+            if let Some(shorter_than) = shorter_than {
+                out.extend_from_slice(b" under ");
+                push_exact_duration(*shorter_than, out);
+            }
+            out.extend_from_slice(b" hidden, ");
+            digits.push_duration(*total, 1, out);
+            out.extend_from_slice(b" in all");
+        }
+    }
+}
+
+fn push_path(path: &[FunctionId], symbols: &mut impl Symbols, out: &mut Vec<u8>) {
+    let left_out = path.len().saturating_sub(2 * PATH_ENDS);
+    for (index, function) in path.iter().enumerate() {
+        if left_out > 0 && (PATH_ENDS..PATH_ENDS + left_out).contains(&index) {
+            if index == PATH_ENDS {
+                out.extend_from_slice(b" > (");
+                push_number(left_out as u64, out);
+                out.extend_from_slice(b" more)");
+            }
+            continue;
+        }
+        out.extend_from_slice(if index == 0 { b", inside " } else { b" > " });
+        push_name(symbols, *function, out);
+    }
+}
