@@ -7,9 +7,10 @@
 //! 3. [`plan`]: patterns, sites and the probe plan; pure, ordered, printable.
 //! 4. [`kernel`]: loading, linking, maps and the ring; the only user of aya.
 //! 5. [`events`]: records of the ring become domain events.
-//! 6. [`trace`]: events become call trees.
-//! 7. [`output`]: call trees become text.
-//! 8. [`session`]: wires them together for one run.
+//! 6. [`recording`]: events become files, and files events.
+//! 7. [`trace`]: events become call trees.
+//! 8. [`output`]: call trees become text.
+//! 9. [`session`]: wires them together for one run.
 
 pub mod binary;
 pub mod cli;
@@ -17,5 +18,6 @@ pub mod events;
 pub mod kernel;
 pub mod output;
 pub mod plan;
+pub mod recording;
 pub mod session;
 pub mod trace;
