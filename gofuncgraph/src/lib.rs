@@ -9,12 +9,16 @@
 //! 5. [`events`]: records of the ring become domain events.
 //! 6. [`recording`]: events become files, and files events.
 //! 7. [`trace`]: events become call trees.
-//! 8. [`output`]: call trees become text.
-//! 9. [`session`]: wires them together for one run.
+//! 8. [`filter`]: which lines of them are shown.
+//! 9. [`analysis`]: call trees become statistics, comparisons and verdicts.
+//! 10. [`output`]: call trees become text.
+//! 11. [`session`]: wires them together for one run.
 
+pub mod analysis;
 pub mod binary;
 pub mod cli;
 pub mod events;
+pub mod filter;
 pub mod kernel;
 pub mod output;
 pub mod plan;
