@@ -11,7 +11,7 @@
 //! 7. [`trace`]: events become call trees.
 //! 8. [`filter`]: which lines of them are shown.
 //! 9. [`analysis`]: call trees become statistics, comparisons and verdicts.
-//! 10. [`output`]: call trees become text.
+//! 10. [`output`]: call trees, and what analysis made of them, become text or another format.
 //! 11. [`session`]: wires them together for one run.
 
 pub mod analysis;

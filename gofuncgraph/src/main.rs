@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use gofuncgraph::{cli, session};
 
 fn main() -> ExitCode {
-    let settings = match cli::parse(std::env::args_os()) {
-        Ok(settings) => settings,
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
         Err(message) => {
             // A reader that is gone misses nothing.
             let _ = message.print();
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match session::run(&settings) {
+    match session::run(&command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             session::notice(format_args!("gofuncgraph: {error}"));

@@ -1,9 +1,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
 
-use super::quantity::{BufferSize, TimeDigits, parse_buffer_size, parse_duration};
+use super::analysis_options::{CheckOptions, DiffOptions, ReportOptions};
+use super::output_options::OutputOptions;
+use super::quantity::{BufferSize, parse_buffer_size, parse_duration};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -13,6 +15,9 @@ Examples:
       Only the slow ones, with what they called.
   gofuncgraph --dry-run -u 'net/http*' ./server
       Which probes would that take? Needs no privileges.
+  gofuncgraph record -u 'net/http*' --duration 10s ./server '*handleBar'
+  gofuncgraph replay gofuncgraph.rec
+      Record now, look later: anywhere, without privileges.
 
 Exit status:
   0    traced, even if no tree was seen or events were lost
@@ -21,7 +26,21 @@ Exit status:
   3    a pattern matches no function that can be attached
   4    not permitted: the message names the missing capability
   5    the executable or the kernel is not supported
+  10   a rule of check failed
   130  ended at once by a second Ctrl-C";
+
+const AFTER_RECORD_HELP: &str = "\
+The recording holds every event, whatever is shown: output options given here only decide what
+--count counts, and are what replay uses unless it is told otherwise.";
+
+const AFTER_CHECK_HELP: &str = "\
+Examples:
+  gofuncgraph check new.rec --fail-if 'p99(main.handleBar) > 50ms' 'lost > 0'
+  gofuncgraph check new.rec --baseline base.rec --fail-if 'p50(main.handleBar) > 1.2 * baseline'
+docs/CHECK.md describes the rules.
+
+Exit status: 0 if no rule failed, 10 if one did, 2 if a rule or option makes no sense, 1 if a file
+cannot be read or written";
 
 /// Print call trees of a running Go program, with wall times.
 ///
@@ -31,13 +50,114 @@ Exit status:
 ///
 /// A pattern (TARGET, GLOB) matches a function's whole name as Go writes it, for instance
 /// net/http.(*conn).serve: * stands for any text, ? for one character.
+///
+/// A program whose path is the name of a command has to be written with ./ in front.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "gofuncgraph", version, after_help = AFTER_HELP, max_term_width = 100,
-    disable_help_flag = true, disable_version_flag = true)]
-pub(super) struct Arguments {
+    disable_help_flag = true, disable_version_flag = true,
+    args_conflicts_with_subcommands = true, subcommand_negates_reqs = true,
+    subcommand_help_heading = "Commands", override_usage = "gofuncgraph [OPTIONS] <BINARY> [TARGET]...\n       gofuncgraph <COMMAND>")]
+pub(super) struct CommandLine {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(super) live: LiveArguments,
+
+    /// Print this; -h prints less
+    #[arg(short, long, action = ArgAction::Help, help_heading = "Other", global = true)]
+    help: Option<bool>,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Other")]
+    version: Option<bool>,
+}
+
+/// What the first word can be.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Command {
+    /// Trace, and keep what happens in a file
+    #[command(after_help = AFTER_RECORD_HELP, disable_help_flag = true)]
+    Record(RecordArguments),
+    /// Show what a recording holds; needs neither privileges nor the program
+    #[command(disable_help_flag = true)]
+    Replay(ReplayArguments),
+    /// Statistics of one or several recordings together
+    #[command(disable_help_flag = true)]
+    Report(ReportOptions),
+    /// Compare two recordings, function by function and path by path
+    #[command(disable_help_flag = true)]
+    Diff(DiffOptions),
+    /// Fail if a recording breaks a rule, for instance against a baseline
+    #[command(after_help = AFTER_CHECK_HELP, disable_help_flag = true)]
+    Check(CheckOptions),
+}
+
+/// A trace that is shown while it happens.
+#[derive(Clone, Debug, Args)]
+pub(super) struct LiveArguments {
+    #[command(flatten)]
+    pub(super) trace: TraceArguments,
+
+    #[command(flatten)]
+    pub(super) view: OutputOptions,
+
+    /// Write to FILE instead of standard output what has no file of its own
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: Option<PathBuf>,
+}
+
+/// A trace that is kept.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RecordArguments {
+    #[command(flatten)]
+    pub(super) trace: TraceArguments,
+
+    #[command(flatten)]
+    pub(super) view: OutputOptions,
+
+    /// The recording to write; - is standard output
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "gofuncgraph.rec",
+        help_heading = "Output"
+    )]
+    pub(super) output: PathBuf,
+}
+
+/// A recording that is shown.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ReplayArguments {
+    /// The recording; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) recording: PathBuf,
+
+    #[command(flatten)]
+    pub(super) view: OutputOptions,
+
+    /// End when N trees were finished and printed
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = value_parser!(u64).range(1..),
+        help_heading = "When to stop"
+    )]
+    pub(super) count: Option<u64>,
+
+    /// Write to FILE instead of standard output what has no file of its own
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: Option<PathBuf>,
+}
+
+/// What is traced, until when, and how.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TraceArguments {
     /// The executable file that the program runs
-    #[arg(value_name = "BINARY")]
-    pub(super) binary: PathBuf,
+    // Not there if a command is: clap asks for it where it is needed.
+    #[arg(value_name = "BINARY", required = true)]
+    pub(super) binary: Option<PathBuf>,
 
     /// Where a tree starts. None: every attached function can start one
     #[arg(value_name = "TARGET")]
@@ -85,33 +205,6 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", hide = true)]
     pub(super) ebpf_object: Option<PathBuf>,
 
-    /// Print each line as it happens instead of whole trees; the default without targets, unless
-    /// --count or --slower-than is given
-    #[arg(long, help_heading = "What to show")]
-    pub(super) stream: bool,
-
-    /// Only trees that took at least so long, for instance 5us, 250ms, 1.5s
-    #[arg(
-        long,
-        allow_hyphen_values = true,
-        value_name = "DURATION",
-        value_parser = parse_duration,
-        conflicts_with = "stream",
-        help_heading = "What to show"
-    )]
-    pub(super) slower_than: Option<Duration>,
-
-    /// Calls that a tree may hold; what has more is printed in pieces
-    #[arg(
-        long,
-        allow_hyphen_values = true,
-        value_name = "N",
-        default_value_t = 1_000_000,
-        value_parser = parse_count,
-        help_heading = "What to show"
-    )]
-    pub(super) max_calls: u64,
-
     /// End after so long, counted from "tracing started"
     #[arg(
         long,
@@ -132,31 +225,6 @@ pub(super) struct Arguments {
     )]
     pub(super) count: Option<u64>,
 
-    /// Write trees to FILE instead of standard output
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    pub(super) output: Option<PathBuf>,
-
-    /// Colour: auto means on a terminal, unless NO_COLOR is set
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        help_heading = "Output"
-    )]
-    pub(super) color: ColorChoice,
-
-    /// Decimals of the seconds in times and durations, 4 to 9
-    #[arg(
-        long,
-        allow_hyphen_values = true,
-        value_name = "N",
-        default_value = "6",
-        value_parser = parse_time_digits,
-        help_heading = "Output"
-    )]
-    pub(super) time_digits: TimeDigits,
-
     /// Ring buffer between kernel and tracer; rounded up to a power of two, at most 1G. Larger
     /// loses fewer events
     #[arg(
@@ -176,14 +244,6 @@ pub(super) struct Arguments {
     /// Also print the log of the programs in the kernel; slows every event down
     #[arg(short, long, help_heading = "Other")]
     pub(super) debug: bool,
-
-    /// Print this; -h prints less
-    #[arg(short, long, action = ArgAction::Help, help_heading = "Other")]
-    help: Option<bool>,
-
-    /// Print the version
-    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Other")]
-    version: Option<bool>,
 }
 
 /// When to use colour.
@@ -219,16 +279,10 @@ pub enum PlacementChoice {
     Classic,
 }
 
-fn parse_count(text: &str) -> Result<u64, String> {
+/// A whole number of at least 1.
+pub(super) fn parse_count(text: &str) -> Result<u64, String> {
     text.parse()
         .ok()
         .filter(|&count| count >= 1)
         .ok_or_else(|| format!("'{text}' is not a whole number of at least 1"))
-}
-
-fn parse_time_digits(text: &str) -> Result<TimeDigits, String> {
-    text.parse()
-        .ok()
-        .and_then(TimeDigits::new)
-        .ok_or_else(|| format!("'{text}' is not a number from 4 to 9"))
 }

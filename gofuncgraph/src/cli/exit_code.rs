@@ -14,6 +14,8 @@ pub enum ExitCode {
     NotPermitted = 4,
     /// The executable or the kernel is not one that can be traced.
     Unsupported = 5,
+    /// A rule of `check` failed.
+    RuleFailed = 10,
     /// Ended at once by a second Ctrl-C.
     Interrupted = 130,
 }

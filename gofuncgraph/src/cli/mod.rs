@@ -1,10 +1,13 @@
 //! Raw arguments, then resolved settings.
 //!
-//! [`parse`] lets clap read the words of the command line and resolves them into [`Settings`],
-//! which hold values ready to use and leave no rule about options to the rest of the program.
+//! [`parse`] lets clap read the words of the command line and resolves them into a
+//! [`Command`], which holds values ready to use and leaves no rule about options to the rest of the program.
 
+mod analysis_options;
 mod args;
 mod exit_code;
+mod moment;
+mod output_options;
 mod quantity;
 mod settings;
 
@@ -12,12 +15,17 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
 
+pub use analysis_options::{CheckOptions, DiffFormat, DiffOptions, ReportOptions, SortKey};
 pub use args::{ColorChoice, PlacementChoice};
 pub use exit_code::ExitCode;
+pub use moment::{Moment, MomentError, parse_moment};
+pub use output_options::{FoldBy, Format, FormatRequest, OutputSettings};
 pub use quantity::{
     BufferSize, DurationError, SizeError, TimeDigits, parse_buffer_size, parse_duration,
 };
-pub use settings::{Environment, OutputMode, PatternSettings, Settings, SettingsError};
+pub use settings::{
+    Command, Environment, OutputMode, PatternSettings, ReplaySettings, Settings, SettingsError,
+};
 
 /// Understands a command line, whose first word is the program's name, in the environment of
 /// this process.
@@ -27,7 +35,7 @@ pub use settings::{Environment, OutputMode, PatternSettings, Settings, SettingsE
 /// `exit_code()`, which is 2 or 0.
 pub fn parse(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-) -> Result<Settings, clap::Error> {
+) -> Result<Command, clap::Error> {
     parse_in(&Environment::of_this_process(), args)
 }
 
@@ -38,18 +46,18 @@ pub fn parse(
 pub fn parse_in(
     environment: &Environment,
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-) -> Result<Settings, clap::Error> {
+) -> Result<Command, clap::Error> {
     let words: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let usage_error = |error: SettingsError| {
-        args::Arguments::command().error(clap::error::ErrorKind::ValueValidation, error)
+        args::CommandLine::command().error(clap::error::ErrorKind::ValueValidation, error)
     };
     if words.iter().any(|word| word == "--") {
         return Err(usage_error(SettingsError::CommandToLaunch));
     }
-    let arguments = args::Arguments::try_parse_from(words).map_err(|mut error| {
+    let line = args::CommandLine::try_parse_from(words).map_err(|mut error| {
         // clap's advice is to write `--` before the word, which is reserved here.
         error.remove(clap::error::ContextKind::Suggested);
         error
     })?;
-    Settings::resolve(arguments, environment).map_err(usage_error)
+    Command::resolve(line, environment).map_err(usage_error)
 }

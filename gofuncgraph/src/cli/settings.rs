@@ -2,10 +2,44 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::args::{Arguments, ColorChoice, PlacementChoice};
-use super::quantity::{BufferSize, TimeDigits};
+use super::analysis_options::{CheckOptions, DiffOptions, ReportOptions};
+use super::args::{
+    ColorChoice, Command as Subcommand, CommandLine, LiveArguments, PlacementChoice,
+    RecordArguments, ReplayArguments, TraceArguments,
+};
+use super::output_options::{Format, OutputOptions, OutputSettings};
+use super::quantity::BufferSize;
 
-/// What one run shall do.
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Trace a running program.
+    Trace(Box<Settings>),
+    /// Show a recording.
+    Replay(Box<ReplaySettings>),
+    /// Statistics of recordings.
+    Report(ReportOptions),
+    /// Two recordings side by side.
+    Diff(DiffOptions),
+    /// A recording against rules.
+    Check(CheckOptions),
+}
+
+/// What showing a recording shall do. What `view` does not say about which trees are shown is as
+/// the recording says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplaySettings {
+    /// The recording; `None`: standard input.
+    pub recording: Option<PathBuf>,
+    /// What is shown.
+    pub view: OutputSettings,
+    /// End after so many trees.
+    pub count: Option<NonZero<u64>>,
+    /// Where trees go; `None`: standard output.
+    pub output: Option<PathBuf>,
+}
+
+/// What tracing shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The executable file.
@@ -26,12 +60,12 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// End after so many trees.
     pub count: Option<NonZero<u64>>,
-    /// Where trees go; `None`: standard output.
+    /// Where trees or the recording go; `None`: standard output.
     pub output: Option<PathBuf>,
-    /// [`ColorChoice::Auto`] only if NO_COLOR does not forbid it.
-    pub color: ColorChoice,
-    /// Decimals of the seconds.
-    pub time_digits: TimeDigits,
+    /// The output is a recording.
+    pub records: bool,
+    /// What is shown.
+    pub view: OutputSettings,
     /// Of the ring buffer.
     pub buffer: BufferSize,
     /// Say more.
@@ -105,64 +139,191 @@ pub enum SettingsError {
          cannot do yet. Start the program by itself; the tracer also waits for one that starts later"
     )]
     CommandToLaunch,
+    /// No program is named.
+    #[error("name the executable file that the program runs")]
+    NoBinary,
     /// `--duration 0s`.
     #[error("--duration has to be longer than nothing")]
     NoDuration,
+    /// `--calls-slower-than 0s`.
+    #[error("--calls-slower-than has to be longer than nothing: no call is shorter than 0s")]
+    NothingIsShorter,
+    /// Two formats would be mixed.
+    #[error(
+        "'{first}' and '{second}' would be mixed in one output: give one of them a file, \
+         as in --format {second}:FILE"
+    )]
+    TwoFormatsInOne {
+        /// One of them.
+        first: &'static str,
+        /// Another.
+        second: &'static str,
+    },
+    /// Two outputs would overwrite one another.
+    #[error("two outputs would go to {}: name another file for one of them", path.display())]
+    TwoOutputsInOneFile {
+        /// Where.
+        path: PathBuf,
+    },
+    /// `--output`, but every format has a file.
+    #[error(
+        "nothing would go to --output {}: every --format has a file of its own; leave out one or the other",
+        path.display()
+    )]
+    UnusedOutput {
+        /// As given.
+        path: PathBuf,
+    },
+    /// More than one `record:FILE`.
+    #[error("a run makes one recording: name one record:FILE, or --output of record")]
+    SeveralRecordings,
+    /// `record:FILE` of a replay.
+    #[error("record:FILE is for live traces: a recording is copied with cp")]
+    RecordingOfRecording,
+}
+
+/// Calls that a tree may hold unless the command line says otherwise.
+const DEFAULT_MAX_CALLS: NonZero<u64> = NonZero::new(1_000_000).expect("it is not zero");
+
+impl Command {
+    /// Applies every rule that concerns more than the form of one value.
+    pub(super) fn resolve(
+        line: CommandLine,
+        environment: &Environment,
+    ) -> Result<Self, SettingsError> {
+        match line.command {
+            Some(Subcommand::Report(options)) => return Ok(Self::Report(options)),
+            Some(Subcommand::Diff(options)) => return Ok(Self::Diff(options)),
+            Some(Subcommand::Check(options)) => return Ok(Self::Check(options)),
+            Some(Subcommand::Record(record)) => {
+                let RecordArguments {
+                    trace,
+                    view,
+                    output,
+                } = record;
+                let output = unless_standard_stream(output);
+                Settings::resolve(trace, view, output, true, environment)
+            }
+            Some(Subcommand::Replay(replay)) => {
+                let settings = ReplaySettings::resolve(replay, environment)?;
+                return Ok(Self::Replay(Box::new(settings)));
+            }
+            None => {
+                let LiveArguments {
+                    trace,
+                    view,
+                    output,
+                } = line.live;
+                Settings::resolve(trace, view, output, false, environment)
+            }
+        }
+        .map(|settings| Self::Trace(Box::new(settings)))
+    }
+}
+
+impl ReplaySettings {
+    fn resolve(
+        arguments: ReplayArguments,
+        environment: &Environment,
+    ) -> Result<Self, SettingsError> {
+        let output = arguments.output;
+        let view = (arguments.view).resolve(output.as_deref(), Some(Format::Text), environment)?;
+        if view.recording.is_some() {
+            return Err(SettingsError::RecordingOfRecording);
+        }
+        Ok(Self {
+            recording: unless_standard_stream(arguments.recording),
+            view,
+            count: arguments.count.and_then(NonZero::new),
+            output,
+        })
+    }
+}
+
+impl Environment {
+    pub(super) fn allowed(&self, color: ColorChoice) -> ColorChoice {
+        match color {
+            ColorChoice::Auto if self.no_color => ColorChoice::Never,
+            choice => choice,
+        }
+    }
+}
+
+/// `None` for `-`.
+fn unless_standard_stream(path: PathBuf) -> Option<PathBuf> {
+    (path.as_os_str() != "-").then_some(path)
 }
 
 impl Settings {
-    /// Applies every rule that concerns more than the form of one value.
-    pub(super) fn resolve(
-        arguments: Arguments,
+    fn resolve(
+        trace: TraceArguments,
+        view: OutputOptions,
+        output: Option<PathBuf>,
+        records: bool,
         environment: &Environment,
     ) -> Result<Self, SettingsError> {
-        if arguments.duration == Some(Duration::ZERO) {
+        if trace.duration == Some(Duration::ZERO) {
             return Err(SettingsError::NoDuration);
         }
-        arguments
+        trace
             .targets
             .iter()
             .try_for_each(|target| check_target(target))?;
-        let count = arguments.count.and_then(NonZero::new);
-        let slower_than = arguments.slower_than;
-        let whole_trees = !arguments.targets.is_empty() || count.is_some() || slower_than.is_some();
-        let mode = if arguments.stream || !whole_trees {
-            OutputMode::Stream
+        let count = trace.count.and_then(NonZero::new);
+        let view = if records {
+            let view = view.resolve(None, None, environment)?;
+            check_beside_recording(&view, output.is_none())?;
+            view
         } else {
-            OutputMode::Trees { slower_than }
+            view.resolve(output.as_deref(), Some(Format::Text), environment)?
         };
-        let color = match arguments.color {
-            ColorChoice::Auto if environment.no_color => ColorChoice::Never,
-            choice => choice,
-        };
+        let mode = view.mode(!trace.targets.is_empty() || count.is_some());
         Ok(Self {
-            binary: arguments.binary,
+            binary: trace.binary.ok_or(SettingsError::NoBinary)?,
             patterns: PatternSettings {
-                wildcards: split_patterns(&arguments.uprobe_wildcards)?,
-                targets: arguments.targets,
-                excludes: split_patterns(&arguments.exclude)?,
-                exclude_vendor: arguments.exclude_vendor,
+                wildcards: split_patterns(&trace.uprobe_wildcards)?,
+                targets: trace.targets,
+                excludes: split_patterns(&trace.exclude)?,
+                exclude_vendor: trace.exclude_vendor,
             },
-            placement: arguments.placement,
-            ebpf_object: arguments.ebpf_object,
-            dry_run: arguments.dry_run,
+            placement: trace.placement,
+            ebpf_object: trace.ebpf_object,
+            dry_run: trace.dry_run,
             mode,
-            max_calls: NonZero::new(arguments.max_calls).unwrap_or(NonZero::<u64>::MIN),
-            duration: arguments.duration,
+            max_calls: view.max_calls.unwrap_or(DEFAULT_MAX_CALLS),
+            duration: trace.duration,
             count,
-            output: arguments.output,
-            color,
-            time_digits: arguments.time_digits,
-            buffer: arguments.buffer,
-            verbose: arguments.verbose,
-            debug: arguments.debug,
+            output,
+            records,
+            view,
+            buffer: trace.buffer,
+            verbose: trace.verbose,
+            debug: trace.debug,
         })
+    }
+}
+
+/// Demands that what is shown beside a recording is neither another nor where that goes.
+fn check_beside_recording(
+    view: &OutputSettings,
+    to_standard_output: bool,
+) -> Result<(), SettingsError> {
+    if view.recording.is_some() {
+        return Err(SettingsError::SeveralRecordings);
+    }
+    let shown = view.formats.iter().find(|request| request.file.is_none());
+    match shown {
+        Some(request) if to_standard_output => Err(SettingsError::TwoFormatsInOne {
+            first: "record",
+            second: request.format.name(),
+        }),
+        _ => Ok(()),
     }
 }
 
 /// The patterns in comma-separated lists. Commas in brackets belong to the names of generic
 /// functions and of closures' types. What is empty between two commas is left out.
-fn split_patterns(lists: &[String]) -> Result<Vec<String>, SettingsError> {
+pub(super) fn split_patterns(lists: &[String]) -> Result<Vec<String>, SettingsError> {
     let mut patterns = Vec::new();
     for list in lists {
         let known = patterns.len();

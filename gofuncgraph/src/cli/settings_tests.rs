@@ -1,11 +1,25 @@
 use clap::error::ErrorKind;
 
-use super::super::{parse_buffer_size, parse_in};
+use super::super::{FoldBy, Format, FormatRequest, Moment, SortKey, parse_buffer_size, parse_in};
 use super::*;
 
-fn parse_with(no_color: bool, args: &[&str]) -> Result<Settings, clap::Error> {
+fn command(no_color: bool, args: &[&str]) -> Result<Command, clap::Error> {
     let args = [&["gofuncgraph"], args].concat();
     parse_in(&Environment { no_color }, args)
+}
+
+fn parse_with(no_color: bool, args: &[&str]) -> Result<Settings, clap::Error> {
+    command(no_color, args).map(|command| match command {
+        Command::Trace(settings) => *settings,
+        other => panic!("{args:?} gave {other:?}"),
+    })
+}
+
+fn replay(args: &[&str]) -> ReplaySettings {
+    match command(false, args) {
+        Ok(Command::Replay(settings)) => *settings,
+        other => panic!("{args:?} gave {other:?}"),
+    }
 }
 
 fn parsed(args: &[&str]) -> Settings {
@@ -45,9 +59,9 @@ fn defaults() {
     assert_eq!(settings.mode, OutputMode::Stream);
     assert_eq!(settings.placement, PlacementChoice::Standard);
     assert_eq!(settings.max_calls.get(), 1_000_000);
-    assert_eq!(settings.time_digits.get(), 6);
+    assert_eq!(settings.view.time_digits.get(), 6);
     assert_eq!(settings.buffer.bytes(), 16 << 20);
-    assert_eq!(settings.color, ColorChoice::Auto);
+    assert_eq!(settings.view.color, ColorChoice::Auto);
     assert_eq!((settings.duration, settings.count), (None, None));
     assert_eq!(settings.output, None);
     assert!(!settings.dry_run && !settings.verbose && !settings.debug);
@@ -90,8 +104,8 @@ fn every_option_arrives() {
     assert!(settings.dry_run && settings.debug && settings.verbose);
     assert_eq!(settings.mode, OutputMode::Stream);
     assert_eq!(settings.output, Some(PathBuf::from("out.txt")));
-    assert_eq!(settings.color, ColorChoice::Always);
-    assert_eq!(settings.time_digits.get(), 9);
+    assert_eq!(settings.view.color, ColorChoice::Always);
+    assert_eq!(settings.view.time_digits.get(), 9);
     assert_eq!(settings.max_calls.get(), 5);
     assert_eq!(parse_buffer_size("1M"), Ok(settings.buffer));
     assert_eq!(settings.duration, Some(Duration::from_secs(10)));
@@ -230,7 +244,7 @@ fn values_out_of_range() {
 fn no_color_turns_auto_off_and_nothing_else() {
     let color = |args: &[&str]| {
         parse_with(true, args)
-            .map(|settings| settings.color)
+            .map(|settings| settings.view.color)
             .map_err(|error| error.to_string())
     };
     assert_eq!(color(&["bin"]), Ok(ColorChoice::Never));
@@ -268,4 +282,137 @@ fn help_and_version_are_no_errors() {
         assert!(help.contains(part), "no {part:?} in {help}");
     }
     assert!(!help.contains("--placement"), "{help}");
+}
+
+#[test]
+fn a_recording_takes_every_option_of_a_trace() {
+    let options = ["-u", "a.*", "--duration", "10s", "--count", "3", "-x=false"];
+    let program = ["bin", "a.c"];
+    let live = parsed(&[&options[..], &program].concat());
+    let record = parsed(&[&["record"][..], &options, &program].concat());
+    assert_eq!(record.output, Some(PathBuf::from("gofuncgraph.rec")));
+    assert!(record.records && !live.records);
+    assert_eq!(record.view.formats, [], "a recording shows nothing beside");
+    let shown = Settings {
+        records: false,
+        output: None,
+        view: live.view.clone(),
+        ..record
+    };
+    assert_eq!(shown, live);
+
+    assert_eq!(parsed(&["record", "-o", "-", "bin"]).output, None);
+    let named = parsed(&["record", "-o", "other.rec", "bin"]);
+    assert_eq!(named.output, Some(PathBuf::from("other.rec")));
+    refused(&["record"]);
+}
+
+#[test]
+fn a_replay_leaves_to_the_recording_what_is_not_said() {
+    let settings = replay(&["replay", "a.rec"]);
+    assert_eq!(settings.recording, Some(PathBuf::from("a.rec")));
+    assert!(!settings.view.stream);
+    assert_eq!(settings.view.slower_than, None);
+    assert_eq!((settings.view.max_calls, settings.count), (None, None));
+    assert_eq!(replay(&["replay", "-"]).recording, None);
+    let settings = replay(&["replay", "--slower-than", "5ms", "--count", "2", "a.rec"]);
+    assert_eq!(settings.view.slower_than, Some(Duration::from_millis(5)));
+    assert_eq!(settings.count, NonZero::new(2));
+    for args in [
+        &["replay"][..],
+        &["replay", "a.rec", "b.rec"],
+        &["replay", "-u", "f", "a.rec"],
+    ] {
+        assert!(command(false, args).is_err_and(|error| error.exit_code() == 2));
+    }
+}
+
+#[test]
+fn only_the_first_word_is_a_command() {
+    assert_eq!(parsed(&["./record"]).binary, PathBuf::from("./record"));
+    assert_eq!(parsed(&["bin", "replay"]).patterns.targets, ["replay"]);
+    assert_eq!(parsed(&["-v", "record"]).binary, PathBuf::from("record"));
+}
+
+#[test]
+fn text_is_what_is_written_unless_something_else_is_asked_for() {
+    let formats = |args: &[&str]| parsed(&[args, &["bin"]].concat()).view.formats;
+    let request = |format, file: Option<&str>| FormatRequest {
+        format,
+        file: file.map(PathBuf::from),
+    };
+    assert_eq!(formats(&[]), [request(Format::Text, None)]);
+    assert_eq!(formats(&["-f", "graph"]), [request(Format::Graph, None)]);
+    assert_eq!(
+        formats(&["-f", "folded:-"]),
+        [request(Format::Folded, None)]
+    );
+    assert_eq!(
+        formats(&["-f", "jsonl:a:b.jsonl", "-f", "text"]),
+        [
+            request(Format::Jsonl, Some("a:b.jsonl")),
+            request(Format::Text, None)
+        ]
+    );
+    let settings = parsed(&["-f", "record:x.rec", "bin"]);
+    assert_eq!(settings.view.formats, []);
+    assert_eq!(settings.view.recording, Some(PathBuf::from("x.rec")));
+}
+
+#[test]
+fn outputs_that_make_no_sense_together() {
+    assert!(refused(&["-f", "xml", "bin"]).contains("functrace"));
+    assert!(refused(&["-f", "jsonl:", "bin"]).contains("no file"));
+    assert!(refused(&["-f", "record", "bin"]).contains("record:FILE"));
+    assert!(refused(&["-f", "text", "-f", "graph", "bin"]).contains("graph:FILE"));
+    assert!(refused(&["-f", "text:a", "-f", "jsonl:a", "bin"]).contains("two outputs"));
+    assert!(refused(&["-f", "text", "-f", "jsonl:a", "-o", "a", "bin"]).contains("two outputs"));
+    assert!(refused(&["-f", "jsonl:a", "-o", "b", "bin"]).contains("--output b"));
+    assert!(refused(&["-f", "record:a", "-f", "record:b", "bin"]).contains("one recording"));
+    assert!(refused(&["--top", "3", "--stream", "bin"]).contains("--stream"));
+    assert!(refused(&["--top", "0", "bin"]).contains('0'));
+    assert!(refused(&["--only", "", "bin"]).contains("'*'"));
+    assert!(refused(&["--calls-slower-than", "0s", "bin"]).contains("0s"));
+    assert!(refused(&["--from", "noon", "bin"]).contains("15:04:05"));
+}
+
+#[test]
+fn what_is_shown_arrives() {
+    let settings = parsed(&[
+        "--top",
+        "3",
+        "--calls-slower-than",
+        "1ms",
+        "--max-depth",
+        "2",
+        "--only",
+        "a.*,b.*",
+        "--hide",
+        "*.c",
+        "--goid",
+        "7,8",
+        "--from",
+        "1s",
+        "--trim-prefix",
+        "a/",
+        "--fold-by",
+        "calls",
+        "--sort",
+        "p99",
+        "bin",
+    ]);
+    let view = &settings.view;
+    assert_eq!(view.top, NonZero::new(3));
+    assert_eq!(settings.mode, OutputMode::Trees { slower_than: None });
+    assert_eq!(view.calls_slower_than, Some(Duration::from_millis(1)));
+    assert_eq!(view.max_depth, NonZero::new(2));
+    assert_eq!(view.only, ["a.*", "b.*"]);
+    assert_eq!(view.hide, ["*.c"]);
+    assert_eq!(view.goids, [7, 8]);
+    assert_eq!(
+        view.from,
+        Some(Moment::AfterBeginning(Duration::from_secs(1)))
+    );
+    assert_eq!(view.trim_prefixes, ["a/"]);
+    assert_eq!((view.fold_by, view.sort), (FoldBy::Calls, SortKey::P99));
 }

@@ -12,6 +12,10 @@ pub trait Renderer {
     /// `goroutine`'s tree, or a part of it, is complete.
     fn part_end(&mut self, goroutine: Goroutine, end: PartEnd, out: &mut Vec<u8>);
 
+    /// Nothing happened for a while, or a terminal is due to be refreshed: writes what can be
+    /// written already. Called now and then in a live trace, never while replaying.
+    fn pause(&mut self, _out: &mut Vec<u8>) {}
+
     /// Writes what stands after everything. Called once, after the last line.
     fn finish(&mut self, _out: &mut Vec<u8>) {}
 }

@@ -6,16 +6,33 @@ use crate::events::MonotonicTime;
 
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// Length of `DD HH:MM:SS`.
-const SECOND_TEXT_LENGTH: usize = 11;
+/// How a second of local time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecondStyle {
+    /// `DD HH:MM:SS`
+    DayOfMonth,
+    /// `YYYY/MM/DD HH:MM:SS`
+    Slashes,
+    /// `YYYY-MM-DDTHH:MM:SS`
+    Rfc3339,
+}
+
+/// What a [`WallClock`] wrote last: most lines share their second with a neighbour.
+#[derive(Clone, Debug)]
+struct ShownSecond {
+    second: i64,
+    style: SecondStyle,
+    text: Vec<u8>,
+    /// `+HH:MM` or `Z`, for [`SecondStyle::Rfc3339`].
+    offset: Vec<u8>,
+}
 
 /// Shows moments of the monotonic clock as local time of day.
 #[derive(Clone, Debug)]
 pub struct WallClock {
     realtime_minus_monotonic_ns: i64,
     time_zone: TimeZone,
-    /// Text of the second that was shown last: most lines share theirs with a neighbour.
-    shown_second: Option<(i64, [u8; SECOND_TEXT_LENGTH])>,
+    shown_second: Option<ShownSecond>,
 }
 
 impl WallClock {
@@ -29,31 +46,88 @@ impl WallClock {
         }
     }
 
-    /// Appends `DD HH:MM:SS.f`.
-    pub(super) fn push(&mut self, time: MonotonicTime, digits: TimeDigits, out: &mut Vec<u8>) {
-        let time_ns = i64::try_from(time.time_ns)
+    /// Nanoseconds since 1970-01-01 00:00:00 UTC.
+    pub fn unix_ns(&self, time: MonotonicTime) -> i64 {
+        i64::try_from(time.time_ns)
             .unwrap_or(i64::MAX)
-            .saturating_add(self.realtime_minus_monotonic_ns);
-        let second = time_ns.div_euclid(SECOND_NS);
-        let text = match self.shown_second {
-            Some((shown, text)) if shown == second => text,
-            _ => {
-                let text = self.second_text(second);
-                self.shown_second = Some((second, text));
-                text
-            }
-        };
-        out.extend_from_slice(&text);
-        digits.push_fraction(time_ns.rem_euclid(SECOND_NS).unsigned_abs(), out);
+            .saturating_add(self.realtime_minus_monotonic_ns)
     }
 
-    fn second_text(&self, second: i64) -> [u8; SECOND_TEXT_LENGTH] {
+    /// The monotonic moment of a UTC time in nanoseconds since 1970; moments before the clock's
+    /// start are its start.
+    pub fn monotonic(&self, unix_ns: i64) -> MonotonicTime {
+        let time_ns = unix_ns.saturating_sub(self.realtime_minus_monotonic_ns);
+        MonotonicTime {
+            time_ns: u64::try_from(time_ns).unwrap_or(0),
+        }
+    }
+
+    /// Where the local time is local.
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.time_zone
+    }
+
+    /// Appends `DD HH:MM:SS.f`.
+    pub(super) fn push(&mut self, time: MonotonicTime, digits: TimeDigits, out: &mut Vec<u8>) {
+        self.push_styled(SecondStyle::DayOfMonth, time, digits, out);
+    }
+
+    /// Appends a moment of local time in a style, with a fraction; RFC 3339 with its offset from
+    /// UTC.
+    pub(super) fn push_styled(
+        &mut self,
+        style: SecondStyle,
+        time: MonotonicTime,
+        digits: TimeDigits,
+        out: &mut Vec<u8>,
+    ) {
+        let time_ns = self.unix_ns(time);
+        let second = time_ns.div_euclid(SECOND_NS);
+        let is_shown = |shown: &ShownSecond| shown.second == second && shown.style == style;
+        if !self.shown_second.as_ref().is_some_and(is_shown) {
+            self.shown_second = Some(self.show_second(second, style));
+        }
+        let Some(shown) = &self.shown_second else {
+            return;
+        };
+        out.extend_from_slice(&shown.text);
+        digits.push_fraction(time_ns.rem_euclid(SECOND_NS).unsigned_abs(), out);
+        out.extend_from_slice(&shown.offset);
+    }
+
+    fn show_second(&self, second: i64, style: SecondStyle) -> ShownSecond {
         // Every i64 of nanoseconds is within a Timestamp's range.
         let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
-        let local = self.time_zone.to_datetime(timestamp);
-        let mut text = Vec::with_capacity(SECOND_TEXT_LENGTH);
+        let offset = self.time_zone.to_offset(timestamp);
+        let mut local = offset.to_datetime(timestamp);
+        let mut offset_text = Vec::new();
+        if style == SecondStyle::Rfc3339 {
+            let offset_seconds = offset.seconds();
+            if offset_seconds % 60 == 0 && offset_seconds != 0 {
+                offset_text.push(if offset_seconds < 0 { b'-' } else { b'+' });
+                let minutes = u64::from(offset_seconds.unsigned_abs()) / 60;
+                push_padded(minutes / 60, 2, &mut offset_text);
+                offset_text.push(b':');
+                push_padded(minutes % 60, 2, &mut offset_text);
+            } else {
+                // The format has no offsets finer than minutes.
+                local = TimeZone::UTC.to_datetime(timestamp);
+                offset_text.push(b'Z');
+            }
+        }
+        let (date_separator, day_separator) = match style {
+            SecondStyle::DayOfMonth | SecondStyle::Slashes => (b'/', b' '),
+            SecondStyle::Rfc3339 => (b'-', b'T'),
+        };
+        let mut text = Vec::with_capacity(24);
+        if style != SecondStyle::DayOfMonth {
+            push_padded(u64::from(local.year().unsigned_abs()), 4, &mut text);
+            text.push(date_separator);
+            push_padded(u64::from(local.month().unsigned_abs()), 2, &mut text);
+            text.push(date_separator);
+        }
         for (number, separator) in [
-            (local.day(), Some(b' ')),
+            (local.day(), Some(day_separator)),
             (local.hour(), Some(b':')),
             (local.minute(), Some(b':')),
             (local.second(), None),
@@ -61,6 +135,11 @@ impl WallClock {
             push_padded(u64::from(number.unsigned_abs()), 2, &mut text);
             text.extend(separator);
         }
-        text.try_into().unwrap_or([b'?'; SECOND_TEXT_LENGTH])
+        ShownSecond {
+            second,
+            style,
+            text,
+            offset: offset_text,
+        }
     }
 }

@@ -1,10 +1,12 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::AnalysisError;
 use crate::binary::BinaryError;
 use crate::cli::ExitCode;
 use crate::kernel::KernelError;
 use crate::plan::PlanError;
+use crate::recording::RecordingError;
 
 /// Why a run ends with another status than 0.
 #[derive(Debug, thiserror::Error)]
@@ -67,11 +69,75 @@ pub enum SessionError {
         source: io::Error,
     },
     /// The output would overwrite what is traced.
-    #[error("--output {} is the executable that is to be traced; name another file", path.display())]
+    #[error("{option} {} is the executable that is to be traced; name another file", path.display())]
     OutputIsTarget {
+        /// What names it.
+        option: &'static str,
         /// As given.
         path: PathBuf,
     },
+    /// The output would overwrite what is shown.
+    #[error("{option} {} is the recording that is to be shown; name another file", path.display())]
+    OutputIsRecording {
+        /// What names it.
+        option: &'static str,
+        /// As given.
+        path: PathBuf,
+    },
+    /// A recording could not be written; what was written until then can be read.
+    #[error(
+        "cannot write the recording{}: {source}; it ends early, and up to {missing} events are \
+         missing in it",
+        named(path.as_deref())
+    )]
+    WriteRecording {
+        /// `None`: standard output.
+        path: Option<PathBuf>,
+        /// The system's answer.
+        source: io::Error,
+        /// Events that were traced and are not in it, those of a block that is there in part
+        /// included.
+        missing: u64,
+    },
+    /// A recording was removed while it was written, so that nothing of it is left.
+    #[error("{} was removed while it was written: nothing is left of the recording", path.display())]
+    RecordingRemoved {
+        /// As given.
+        path: PathBuf,
+    },
+    /// A recording cannot be opened.
+    #[error("cannot open {}: {source}", path.display())]
+    OpenRecording {
+        /// As given.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A recording cannot be read, or not to its end.
+    #[error("{}: {source}", path.as_deref().unwrap_or(Path::new("standard input")).display())]
+    Recording {
+        /// `None`: standard input.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        source: RecordingError,
+    },
+    /// Two outputs would overwrite one another.
+    #[error("two outputs would go to {}: name another file for one of them", path.display())]
+    TwoOutputsInOneFile {
+        /// As given for one of them.
+        path: PathBuf,
+    },
+    /// A format's own file could not be written; what was written until then stands.
+    #[error("cannot write {}: {source}; it ends early", path.display())]
+    OutputFile {
+        /// As given.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// `report`, `diff` or `check` failed.
+    #[error(transparent)]
+    Analysis(#[from] AnalysisError),
     /// The output could not be written; what was written until then stands.
     #[error("cannot write the output: {source}; it ends early")]
     Output {
@@ -95,7 +161,10 @@ impl SessionError {
             Self::Binary { .. }
             | Self::NotAFile { .. }
             | Self::Kernel(KernelError::NoUprobeMulti { .. }) => ExitCode::Unsupported,
-            Self::OutputIsTarget { .. } => ExitCode::Usage,
+            Self::OutputIsTarget { .. }
+            | Self::OutputIsRecording { .. }
+            | Self::TwoOutputsInOneFile { .. } => ExitCode::Usage,
+            Self::Analysis(error) => error.exit_code(),
             Self::Plan { source, .. } => match source {
                 PlanError::Binary(_) => ExitCode::Unsupported,
                 PlanError::Unmatched(_) | PlanError::NothingInMainModule { .. } => {
@@ -105,9 +174,18 @@ impl SessionError {
             Self::Kernel(_)
             | Self::Setup { .. }
             | Self::CreateOutput { .. }
+            | Self::WriteRecording { .. }
+            | Self::RecordingRemoved { .. }
+            | Self::OpenRecording { .. }
+            | Self::Recording { .. }
+            | Self::OutputFile { .. }
             | Self::Output { .. } => ExitCode::RuntimeFailure,
         }
     }
+}
+
+fn named(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!(" {}", path.display()))
 }
 
 fn open_advice(source: &io::Error) -> &'static str {

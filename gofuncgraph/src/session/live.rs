@@ -5,27 +5,27 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
+use rustix::termios::tcgetwinsize;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::binary::GoBinary;
-use crate::cli::{OutputMode, Settings};
-use crate::events::{Event, EventSource, LiveEvents, MonotonicTime, ProcessEnd};
-use crate::kernel::{LoadSettings, Preparation, Tracer};
-use crate::output::{
-    BinarySymbols, Renderer, RenderingSink, TextLayout, TextRenderer, TextSettings, TimeDigits,
-    WallClock,
-};
+use crate::cli::Settings;
+use crate::events::LiveEvents;
+use crate::kernel::{AttachReport, LoadSettings, Preparation, Tracer};
+use crate::output::{BinarySymbols, LiveScreen, WallClock};
 use crate::plan::ProbePlan;
-use crate::trace::{Assembler, AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, Delivery};
+use crate::recording::RecordingWriter;
 
 use super::ending::{Ending, Interrupts};
 use super::notice::notice;
-use super::summary::{self, Counted};
+use super::pipeline::{Pipeline, monotonic_now};
+use super::recorder::{self, Clock};
 use super::target_file::TargetFile;
-use super::writer::{OutputEnded, OutputWriter};
+use super::view::{View, ViewContext, program_name};
+use super::writer::{OutputEnded, OutputWriters, Protected};
 use super::{SessionError, logger, processes};
 
 /// How often the ring is drained.
@@ -73,9 +73,26 @@ pub(super) fn trace(
         )
     });
     // Before the first probe, so that a path that cannot be written costs the target nothing.
-    let writer = OutputWriter::start(settings.output.as_deref(), file.identity())?;
+    let clock = Clock {
+        realtime_minus_monotonic_ns: realtime_minus_monotonic_ns(),
+        start: monotonic_now(),
+        zone: TimeZone::system(),
+    };
+    let view = view(settings, binary, plan, &clock);
+    let recording = recorder::file(settings);
+    let writers = OutputWriters::start(
+        view.destinations(),
+        settings.output.as_deref().filter(|_| !settings.records),
+        recording,
+        Some(Protected::Target(file.identity())),
+    )?;
     notice(format_args!("found {} uprobes", plan.sites.len()));
-    attach(settings, file, plan, &mut tracer)?;
+    let attached = attach(settings, file, plan, &mut tracer)?;
+    let recording = recording.map(|_| {
+        let header = recorder::header(settings, binary, plan, &attached, &clock);
+        let symbols = Box::new(BinarySymbols::new(binary, plan));
+        RecordingWriter::new(&header, plan, symbols)
+    });
     tracer.enable()?;
     notice(format_args!(
         "tracing started: {} functions, {} probes",
@@ -83,14 +100,20 @@ pub(super) fn trace(
         plan.sites.len()
     ));
 
-    let mut pipeline = Pipeline::new(settings, binary, plan, LiveEvents::new(tracer, plan));
-    pipeline.begin();
-    let ended = run_until_ended(settings, interrupts, &mut pipeline, &writer);
+    let mut pipeline = Pipeline {
+        events: LiveEvents::new(tracer, plan),
+        view,
+        recording,
+    };
+    let ended = run_until_ended(settings, interrupts, &mut pipeline, &writers);
     // Whatever happened, the target gets its peace first.
-    let finished = pipeline.finish(settings);
-    // If it cannot be written, `writer.finish` says why.
-    let _ = writer.write_blocking(std::mem::take(&mut pipeline.text));
-    let written = writer.finish();
+    let said = &mut |message| verbose(settings, || message);
+    let finished = pipeline.finish(ended.as_ref().copied(), said);
+    for destination in pipeline.waiting() {
+        // If it cannot be written, `writers.finish` says why.
+        let _ = writers.write_blocking(destination, pipeline.take(destination));
+    }
+    let written = writers.finish(pipeline.recorded_events());
     let summarised = pipeline.print_summary();
     ended?;
     finished?;
@@ -103,7 +126,7 @@ fn attach(
     file: &TargetFile,
     plan: &ProbePlan,
     tracer: &mut Tracer,
-) -> Result<(), SessionError> {
+) -> Result<AttachReport, SessionError> {
     let attaching = Instant::now();
     let report = tracer.attach(file.descriptor(), plan)?;
     verbose(settings, || {
@@ -132,7 +155,7 @@ fn attach(
             settings.binary.display()
         ));
     }
-    Ok(())
+    Ok(report)
 }
 
 fn refused_sites(plan: &ProbePlan, refused: &[crate::plan::SiteId]) -> String {
@@ -149,132 +172,43 @@ fn verbose(settings: &Settings, message: impl FnOnce() -> String) {
     }
 }
 
-/// Events in, bytes of text out.
-struct Pipeline<'a> {
-    events: LiveEvents,
-    assembler: Assembler,
-    renderer: Box<dyn Renderer + 'a>,
-    /// Text that the writer has not taken yet.
-    text: Vec<u8>,
+/// What is shown, and where it goes.
+fn view<'a>(
+    settings: &Settings,
+    binary: &'a GoBinary<'a>,
+    plan: &'a ProbePlan,
+    clock: &Clock,
+) -> View<'a> {
+    let to_standard_output = settings.records || settings.output.is_none();
+    let output_is_terminal = to_standard_output && std::io::stdout().is_terminal();
+    let context = ViewContext {
+        symbols: Box::new(BinarySymbols::new(binary, plan)),
+        wall_clock: WallClock::new(clock.realtime_minus_monotonic_ns, clock.zone.clone()),
+        beginning: Some(clock.start),
+        program: program_name(&settings.binary),
+        mode: settings.mode,
+        max_calls: settings.max_calls,
+        count: settings.count,
+        output_is_terminal,
+        screen: output_is_terminal.then(screen).flatten(),
+    };
+    View::new(&settings.view, context)
 }
 
-impl<'a> Pipeline<'a> {
-    fn new(
-        settings: &Settings,
-        binary: &'a GoBinary<'a>,
-        plan: &'a ProbePlan,
-        events: LiveEvents,
-    ) -> Self {
-        let delivery = match settings.mode {
-            OutputMode::Stream => Delivery::Stream,
-            OutputMode::Trees { slower_than } => Delivery::Trees {
-                max_calls: usize::try_from(settings.max_calls.get()).unwrap_or(usize::MAX),
-                max_buffered_calls: DEFAULT_MAX_BUFFERED_CALLS,
-                slower_than,
-            },
-        };
-        let colour = settings
-            .color
-            .applies_to(settings.output.is_none() && std::io::stdout().is_terminal());
-        let text = TextSettings {
-            layout: match settings.mode {
-                OutputMode::Stream => TextLayout::Stream,
-                OutputMode::Trees { .. } => TextLayout::Trees,
-            },
-            time_digits: TimeDigits::try_from(u32::from(settings.time_digits.get()))
-                .unwrap_or_default(),
-            wall_clock: WallClock::new(realtime_minus_monotonic_ns(), TimeZone::system()),
-            colour,
-        };
-        Self {
-            events,
-            assembler: Assembler::new(AssemblerSettings {
-                delivery,
-                count: settings.count,
-            }),
-            renderer: Box::new(TextRenderer::new(BinarySymbols::new(binary, plan), text)),
-            text: Vec::new(),
-        }
-    }
-
-    fn begin(&mut self) {
-        self.renderer.begin(&mut self.text);
-    }
-
-    /// Moves what is in the ring; gives the number of records.
-    fn drain(&mut self) -> Result<usize, SessionError> {
-        let mut sink = RenderingSink {
-            renderer: &mut *self.renderer,
-            out: &mut self.text,
-        };
-        let assembler = &mut self.assembler;
-        Ok(self
-            .events
-            .drain(&mut |event| assembler.handle(&event, &mut sink))?)
-    }
-
-    fn notice_losses(&mut self, at_end: bool) -> Result<(), SessionError> {
-        let mut sink = RenderingSink {
-            renderer: &mut *self.renderer,
-            out: &mut self.text,
-        };
-        let assembler = &mut self.assembler;
-        Ok(self
-            .events
-            .notice_losses(at_end, &mut |event| assembler.handle(&event, &mut sink))?)
-    }
-
-    /// Takes the probes away, and makes text of everything that was still on its way.
-    fn finish(&mut self, settings: &Settings) -> Result<(), SessionError> {
-        let detaching = Instant::now();
-        let disabled = self.events.tracer().disable();
-        self.events.tracer().detach_all();
-        verbose(settings, || {
-            format!("detached in {} ms", detaching.elapsed().as_millis())
-        });
-        disabled?;
-        while self.drain()? != 0 {}
-        self.notice_losses(true)?;
-        self.events.tracer().flush_log();
-        let time = monotonic_now();
-        let mut sink = RenderingSink {
-            renderer: &mut *self.renderer,
-            out: &mut self.text,
-        };
-        // The news that a process ended may have been lost.
-        for pid in self.assembler.pids_with_open_calls() {
-            if processes::is_gone(pid) {
-                let cause = ProcessEnd::Exited;
-                let end = Event::ProcessEnded { pid, time, cause };
-                self.assembler.handle(&end, &mut sink);
-            }
-        }
-        self.assembler.finish(time, &mut sink);
-        self.renderer.finish(&mut self.text);
-        Ok(())
-    }
-
-    fn print_summary(&mut self) -> Result<(), SessionError> {
-        let kernel = self.events.tracer().counters()?;
-        let (unknown_records, malformed_records) = self.events.skipped_records();
-        notice(format_args!(
-            "{}",
-            summary::text(&Counted {
-                trace: self.assembler.statistics(),
-                kernel: &kernel,
-                unknown_records,
-                malformed_records,
-            })
-        ));
-        Ok(())
-    }
+/// The terminal that is standard output.
+fn screen() -> Option<LiveScreen> {
+    let size = tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    (size.ws_row > 0 && size.ws_col > 0).then(|| LiveScreen {
+        rows: usize::from(size.ws_row),
+        columns: usize::from(size.ws_col),
+    })
 }
 
 fn run_until_ended(
     settings: &Settings,
     interrupts: Interrupts,
     pipeline: &mut Pipeline<'_>,
-    writer: &OutputWriter,
+    writers: &OutputWriters,
 ) -> Result<Ending, SessionError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -284,14 +218,14 @@ fn run_until_ended(
             what: "the event loop",
             source,
         })?;
-    runtime.block_on(event_loop(settings, interrupts, pipeline, writer))
+    runtime.block_on(event_loop(settings, interrupts, pipeline, writers))
 }
 
 async fn event_loop(
     settings: &Settings,
     mut interrupts: Interrupts,
     pipeline: &mut Pipeline<'_>,
-    writer: &OutputWriter,
+    writers: &OutputWriters,
 ) -> Result<Ending, SessionError> {
     let ring_error = |source| SessionError::Setup {
         what: "waiting for the ring buffer",
@@ -345,35 +279,28 @@ async fn event_loop(
         }
         ring_has_more = pipeline.drain()? >= LiveEvents::DRAIN_LIMIT;
         if check_due {
-            if writer.is_closed() {
+            if writers.is_closed() {
                 return Ok(Ending::OutputEnded);
             }
             if !ring_has_more {
                 pipeline.notice_losses(false)?;
+                pipeline.view.pause();
             }
-            pipeline.events.tracer().flush_log();
+            pipeline.tick()?;
         }
-        if !pipeline.text.is_empty() {
+        for destination in pipeline.waiting() {
             tokio::select! {
                 biased;
-                room = writer.room() => match room {
-                    Ok(room) => room.send(std::mem::take(&mut pipeline.text)),
+                room = writers.room(destination) => match room {
+                    Ok(room) => room.send(pipeline.take(destination)),
                     Err(OutputEnded) => return Ok(Ending::OutputEnded),
                 },
                 ending = &mut ended_by_user => return Ok(ending),
             }
         }
-        if pipeline.assembler.is_complete() {
+        if pipeline.view.is_complete() {
             return Ok(Ending::CountReached);
         }
-    }
-}
-
-fn monotonic_now() -> MonotonicTime {
-    let now = clock_gettime(ClockId::Monotonic);
-    let time_ns = now.tv_sec * 1_000_000_000 + now.tv_nsec;
-    MonotonicTime {
-        time_ns: time_ns.cast_unsigned(),
     }
 }
 

@@ -1,35 +1,60 @@
 //! Wires the rooms together for one run.
 //!
 //! [`run`] reads the executable, makes the plan, loads and attaches, and then moves events from
-//! the kernel through the assembler and the renderer to the writer until something ends it.
+//! the kernel through a view (and into a recording) to the writers until something ends it; or it
+//! moves the events of a recording through a view.
+//!
+//! - `view`: events in, bytes of every format out.
+//! - `live`, `pipeline`, `recorder`: a live trace.
+//! - `replay`: a recorded one.
+//! - `writer`: a thread for each output.
 
+mod analyse;
+mod analysis_error;
 mod ending;
 mod error;
 mod live;
 mod logger;
 mod notice;
+mod pipeline;
 mod processes;
+mod recorder;
+mod replay;
 mod summary;
 mod target_file;
+mod view;
 mod writer;
 
 use std::io::{self, Write};
 
 use crate::binary::GoBinary;
-use crate::cli::Settings;
+use crate::cli::{Command, Settings};
 use crate::kernel::Preparation;
 use crate::plan::{self, Selection};
 
+pub use analysis_error::AnalysisError;
 pub use error::SessionError;
 pub use notice::notice;
 use target_file::TargetFile;
+pub use view::{Destination, DestinationId, View, ViewContext};
 
-/// Does what `settings` say. Call trees go to standard output or `--output`, everything else to
-/// standard error.
+/// Does what `command` says.
 ///
 /// # Errors
 /// What ends the command with another status than 0; see [`SessionError::exit_code`].
-pub fn run(settings: &Settings) -> Result<(), SessionError> {
+pub fn run(command: &Command) -> Result<(), SessionError> {
+    match command {
+        Command::Trace(settings) => trace(settings),
+        Command::Report(options) => Ok(analyse::report(options)?),
+        Command::Diff(options) => Ok(analyse::diff(options)?),
+        Command::Check(options) => Ok(analyse::check(options)?),
+        Command::Replay(settings) => replay::replay(settings),
+    }
+}
+
+/// Traces a program. Call trees go to standard output or `--output`, everything else to
+/// standard error.
+fn trace(settings: &Settings) -> Result<(), SessionError> {
     let file = TargetFile::open(&settings.binary)?;
     let binary = GoBinary::parse(file.bytes()).map_err(|source| SessionError::Binary {
         path: settings.binary.clone(),

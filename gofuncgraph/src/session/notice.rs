@@ -6,3 +6,13 @@ use std::io::Write;
 pub fn notice(line: fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
+
+/// Says what `--top` could not keep.
+pub(super) fn warn_of_trees_without_room(trees: u64) {
+    if trees != 0 {
+        notice(format_args!(
+            "warning: {trees} of the slowest trees were too large to be kept until the end; \
+             use --slower-than instead of --top, or show fewer calls"
+        ));
+    }
+}

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use crate::kernel::KernelCounters;
+use crate::recording::LossCounters;
 use crate::trace::Statistics;
 
 /// Everything that was counted in a run.
@@ -11,6 +12,17 @@ pub(super) struct Counted<'a> {
     pub(super) unknown_records: u64,
     /// Records that made no sense.
     pub(super) malformed_records: u64,
+}
+
+impl<'a> Counted<'a> {
+    pub(super) fn new(trace: &'a Statistics, losses: &'a LossCounters) -> Self {
+        Self {
+            trace,
+            kernel: &losses.kernel,
+            unknown_records: losses.unknown_records,
+            malformed_records: losses.malformed_records,
+        }
+    }
 }
 
 /// The line that ends standard error, with what was counted beyond the first four numbers only

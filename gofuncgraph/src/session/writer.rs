@@ -1,6 +1,9 @@
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -8,52 +11,183 @@ use tokio::sync::mpsc;
 
 use super::SessionError;
 use super::target_file::FileIdentity;
+use super::view::{Destination, DestinationId};
 
 /// Chunks that wait while the reader of the output is slow. Then events wait in the ring, and
 /// what finds no room there is counted as lost.
 const WAITING_CHUNKS: usize = 8;
 
-/// Writes the output on a thread of its own, so that a reader that stops reading cannot keep the
+/// A file that no output may overwrite.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Protected {
+    /// The executable that is traced.
+    Target(FileIdentity),
+    /// The recording that is shown.
+    Recording(FileIdentity),
+}
+
+/// Where a recording goes beside what is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RecordingFile<'a> {
+    /// What names it.
+    pub(super) option: &'static str,
+    /// `None`: standard output.
+    pub(super) path: Option<&'a Path>,
+}
+
+/// Bytes for a destination.
+pub(super) struct Chunk {
+    pub(super) bytes: Vec<u8>,
+    /// Events that a recording has in them.
+    pub(super) events: u64,
+}
+
+/// A writer for each destination of a view, and one more for a recording.
+pub(super) struct OutputWriters {
+    writers: Vec<OutputWriter>,
+}
+
+impl OutputWriters {
+    /// What has no file of its own goes to `output`, else to standard output. `recording` gets
+    /// the number after those of `destinations`. Nothing is lost of the `protected` file.
+    pub(super) fn start(
+        destinations: &[Destination],
+        output: Option<&Path>,
+        recording: Option<RecordingFile<'_>>,
+        protected: Option<Protected>,
+    ) -> Result<Self, SessionError> {
+        let mut files: Vec<FileIdentity> = Vec::new();
+        let mut opened: Vec<(Option<PathBuf>, Option<File>, Purpose)> = Vec::new();
+        for destination in destinations {
+            let (option, path) = match &destination.file {
+                Some(file) => ("--format", Some(file.as_path())),
+                None => ("--output", output),
+            };
+            let file = path
+                .map(|path| create(option, path, protected, &mut files))
+                .transpose()?;
+            opened.push((destination.file.clone(), file, Purpose::Output));
+        }
+        if let Some(RecordingFile { option, path }) = recording {
+            let file = path
+                .map(|path| create(option, path, protected, &mut files))
+                .transpose()?;
+            opened.push((path.map(Path::to_owned), file, Purpose::Recording));
+        }
+        let writers = opened
+            .into_iter()
+            .map(|(path, file, purpose)| OutputWriter::start(path, file, purpose))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { writers })
+    }
+
+    /// Waits until a chunk for `destination` can be taken. `Err`: that output has failed or is
+    /// closed, and [`OutputWriters::finish`] says which.
+    pub(super) async fn room(
+        &self,
+        destination: DestinationId,
+    ) -> Result<mpsc::Permit<'_, Chunk>, OutputEnded> {
+        let writer = self.writers.get(destination.0).ok_or(OutputEnded)?;
+        writer.chunks.reserve().await.map_err(|_| OutputEnded)
+    }
+
+    /// Takes a chunk, when there is room, outside of asynchronous code.
+    pub(super) fn write_blocking(
+        &self,
+        destination: DestinationId,
+        chunk: Chunk,
+    ) -> Result<(), OutputEnded> {
+        let writer = self.writers.get(destination.0).ok_or(OutputEnded)?;
+        writer.chunks.blocking_send(chunk).map_err(|_| OutputEnded)
+    }
+
+    /// Whether nobody can read one of the outputs any more, found out without writing to it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.writers.iter().any(OutputWriter::is_closed)
+    }
+
+    /// Waits until everything is written. A closed pipe is no error, except for a recording, to
+    /// which `recorded_events` were traced.
+    pub(super) fn finish(self, recorded_events: u64) -> Result<(), SessionError> {
+        // All of them go on at the same time; a slow reader of one does not hold the others up.
+        let threads: Vec<_> = self.writers.into_iter().map(OutputWriter::close).collect();
+        let outcomes: Vec<_> = threads
+            .into_iter()
+            .map(|closing| closing.outcome(recorded_events))
+            .collect();
+        outcomes.into_iter().collect()
+    }
+}
+
+/// What an output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Output,
+    Recording,
+}
+
+/// Writes an output on a thread of its own, so that a reader that stops reading cannot keep the
 /// probes in place.
-pub(super) struct OutputWriter {
-    chunks: mpsc::Sender<Vec<u8>>,
-    thread: JoinHandle<io::Result<()>>,
+struct OutputWriter {
+    chunks: mpsc::Sender<Chunk>,
     is_standard_output: bool,
+    closing: Closing,
+}
+
+/// A writer that takes nothing any more.
+struct Closing {
+    thread: JoinHandle<io::Result<Option<File>>>,
+    /// Events in chunks that were written whole.
+    written_events: Arc<AtomicU64>,
+    /// The format's own, or the recording's.
+    file: Option<PathBuf>,
+    purpose: Purpose,
 }
 
 impl OutputWriter {
-    /// Writes to `path`, else to standard output. Nothing that is in `path` is lost if it is the
-    /// file of `target`.
-    pub(super) fn start(path: Option<&Path>, target: FileIdentity) -> Result<Self, SessionError> {
-        let destination = open(path, target)?;
+    /// Writes to `opened`, else to standard output.
+    fn start(
+        file: Option<PathBuf>,
+        opened: Option<File>,
+        purpose: Purpose,
+    ) -> Result<Self, SessionError> {
+        let is_standard_output = opened.is_none();
         let (chunks, receiver) = mpsc::channel(WAITING_CHUNKS);
+        let written_events = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&written_events);
         let thread = thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || write_all(receiver, destination))
+            .spawn(move || match opened {
+                Some(mut file) => {
+                    write_all(receiver, &mut file, &counter)?;
+                    Ok(Some(file))
+                }
+                None => {
+                    write_all(receiver, &mut io::stdout(), &counter)?;
+                    Ok(None)
+                }
+            })
             .map_err(|source| SessionError::Setup {
                 what: "the writer's thread",
                 source,
             })?;
         Ok(Self {
             chunks,
-            thread,
-            is_standard_output: path.is_none(),
+            is_standard_output,
+            closing: Closing {
+                thread,
+                written_events,
+                file,
+                purpose,
+            },
         })
     }
 
-    /// Waits until a chunk can be taken. `Err`: the output has failed or is closed, and
-    /// [`OutputWriter::finish`] says which.
-    pub(super) async fn room(&self) -> Result<mpsc::Permit<'_, Vec<u8>>, OutputEnded> {
-        self.chunks.reserve().await.map_err(|_| OutputEnded)
+    fn close(self) -> Closing {
+        self.closing
     }
 
-    /// Takes a chunk, when there is room, outside of asynchronous code.
-    pub(super) fn write_blocking(&self, chunk: Vec<u8>) -> Result<(), OutputEnded> {
-        self.chunks.blocking_send(chunk).map_err(|_| OutputEnded)
-    }
-
-    /// Whether nobody can read the output any more, found out without writing to it.
-    pub(super) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         if self.chunks.is_closed() {
             return true;
         }
@@ -71,48 +205,105 @@ impl OutputWriter {
                 .revents()
                 .intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
     }
+}
 
-    /// Waits until everything is written. A closed pipe is no error.
-    pub(super) fn finish(self) -> Result<(), SessionError> {
-        drop(self.chunks);
-        let outcome = self
-            .thread
+impl Closing {
+    fn outcome(self, recorded_events: u64) -> Result<(), SessionError> {
+        let Self {
+            thread,
+            written_events,
+            file: path,
+            purpose,
+        } = self;
+        let outcome = thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the writer's thread failed")));
-        match outcome {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(SessionError::Output { source: error })
-            }
-            _ => Ok(()),
+        match (outcome, purpose) {
+            (Ok(file), Purpose::Recording) => match path {
+                Some(path) if file.is_some_and(|file| is_removed(&file)) => {
+                    Err(SessionError::RecordingRemoved { path })
+                }
+                _ => Ok(()),
+            },
+            (Ok(_), Purpose::Output) => Ok(()),
+            (Err(source), Purpose::Recording) => Err(SessionError::WriteRecording {
+                path,
+                source,
+                missing: recorded_events.saturating_sub(written_events.load(Ordering::Relaxed)),
+            }),
+            (Err(source), Purpose::Output) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            (Err(source), Purpose::Output) => Err(match path {
+                None => SessionError::Output { source },
+                Some(path) => SessionError::OutputFile { path, source },
+            }),
         }
     }
 }
 
-/// The file `path`, made empty, else standard output.
+/// Where a plan is printed: the file `path`, made empty, else standard output.
 pub(super) fn open(
     path: Option<&Path>,
     target: FileIdentity,
 ) -> Result<Box<dyn Write + Send>, SessionError> {
     Ok(match path {
-        Some(path) => Box::new(create(path, target)?),
+        Some(path) => Box::new(create(
+            "--output",
+            path,
+            Some(Protected::Target(target)),
+            &mut Vec::new(),
+        )?),
         None => Box::new(io::stdout()),
     })
 }
 
-/// Makes `path` an empty file, unless it is the file of `target`.
-fn create(path: &Path, target: FileIdentity) -> Result<File, SessionError> {
+/// Whether no directory has the file any more.
+fn is_removed(file: &File) -> bool {
+    file.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 0)
+}
+
+/// Makes `path`, which `option` names, an empty file, unless it is the `protected` one or one of
+/// `others`, which it is added to.
+fn create(
+    option: &'static str,
+    path: &Path,
+    protected: Option<Protected>,
+    others: &mut Vec<FileIdentity>,
+) -> Result<File, SessionError> {
     let create_error = |source| SessionError::CreateOutput {
         path: path.to_owned(),
         source,
     };
-    let is_target =
-        std::fs::metadata(path).is_ok_and(|metadata| FileIdentity::of(&metadata) == target);
-    if is_target {
-        return Err(SessionError::OutputIsTarget {
+    let identity = std::fs::metadata(path)
+        .ok()
+        .map(|metadata| FileIdentity::of(&metadata));
+    match protected {
+        Some(Protected::Target(target)) if identity == Some(target) => {
+            return Err(SessionError::OutputIsTarget {
+                option,
+                path: path.to_owned(),
+            });
+        }
+        Some(Protected::Recording(recording)) if identity == Some(recording) => {
+            return Err(SessionError::OutputIsRecording {
+                option,
+                path: path.to_owned(),
+            });
+        }
+        _ => {}
+    }
+    if identity.is_some_and(|identity| others.contains(&identity)) {
+        return Err(SessionError::TwoOutputsInOneFile {
             path: path.to_owned(),
         });
     }
-    File::create(path).map_err(create_error)
+    let file = File::create(path).map_err(create_error)?;
+    let metadata = file.metadata().map_err(create_error)?;
+    // Devices such as /dev/null keep nothing that could be overwritten.
+    if metadata.is_file() {
+        others.push(FileIdentity::of(&metadata));
+    }
+    Ok(file)
 }
 
 /// The output takes nothing any more.
@@ -120,12 +311,14 @@ fn create(path: &Path, target: FileIdentity) -> Result<File, SessionError> {
 pub(super) struct OutputEnded;
 
 fn write_all(
-    mut chunks: mpsc::Receiver<Vec<u8>>,
-    mut destination: Box<dyn Write + Send>,
+    mut chunks: mpsc::Receiver<Chunk>,
+    destination: &mut dyn Write,
+    written_events: &AtomicU64,
 ) -> io::Result<()> {
     while let Some(chunk) = chunks.blocking_recv() {
-        destination.write_all(&chunk)?;
+        destination.write_all(&chunk.bytes)?;
         destination.flush()?;
+        written_events.fetch_add(chunk.events, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -1,0 +1,171 @@
+//! What happens to the events of a live trace.
+
+use std::time::Instant;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::SessionError;
+use super::ending::Ending;
+use super::notice::{notice, warn_of_trees_without_room};
+use super::processes;
+use super::recorder;
+use super::summary::{self, Counted};
+use super::view::{DestinationId, View};
+use super::writer::Chunk;
+use crate::events::{Event, EventSource, LiveEvents, MonotonicTime, ProcessEnd};
+use crate::recording::{EndReason, LossCounters, RecordedEnd, RecordingWriter};
+
+/// Events in, bytes out.
+pub(super) struct Pipeline<'a> {
+    pub(super) events: LiveEvents,
+    pub(super) view: View<'a>,
+    pub(super) recording: Option<RecordingWriter<'a>>,
+}
+
+impl Pipeline<'_> {
+    /// Moves what is in the ring; gives the number of records.
+    pub(super) fn drain(&mut self) -> Result<usize, SessionError> {
+        let (view, recording) = (&mut self.view, &mut self.recording);
+        let sink = &mut |event| take(view, recording, &event);
+        Ok(self.events.drain(sink)?)
+    }
+
+    pub(super) fn notice_losses(&mut self, at_end: bool) -> Result<(), SessionError> {
+        let (view, recording) = (&mut self.view, &mut self.recording);
+        let sink = &mut |event| take(view, recording, &event);
+        Ok(self.events.notice_losses(at_end, sink)?)
+    }
+
+    /// To be called now and then.
+    pub(super) fn tick(&mut self) -> Result<(), SessionError> {
+        if self.recording.is_some() {
+            let losses = self.losses()?;
+            let now = monotonic_now();
+            if let Some(recording) = &mut self.recording {
+                recording.tick(now, &losses);
+            }
+        }
+        self.events.tracer().flush_log();
+        Ok(())
+    }
+
+    /// The destinations that something was written for and not taken yet.
+    pub(super) fn waiting(&self) -> Vec<DestinationId> {
+        let mut waiting = self.view.waiting();
+        if self
+            .recording
+            .as_ref()
+            .is_some_and(RecordingWriter::has_output)
+        {
+            waiting.push(self.recording_destination());
+        }
+        waiting
+    }
+
+    /// Takes what was written for `destination` since the last time.
+    pub(super) fn take(&mut self, destination: DestinationId) -> Chunk {
+        match &mut self.recording {
+            Some(recording) if destination.0 == self.view.destinations().len() => {
+                recorder::take_chunk(recording)
+            }
+            _ => Chunk {
+                bytes: self.view.take(destination),
+                events: 0,
+            },
+        }
+    }
+
+    fn recording_destination(&self) -> DestinationId {
+        DestinationId(self.view.destinations().len())
+    }
+
+    /// Events that were given to the recording.
+    pub(super) fn recorded_events(&self) -> u64 {
+        self.recording.as_ref().map_or(0, RecordingWriter::events)
+    }
+
+    /// Takes the probes away, and makes bytes of everything that was still on its way. `said` is
+    /// given to `--verbose`.
+    pub(super) fn finish(
+        &mut self,
+        ended: Result<Ending, &SessionError>,
+        said: &mut dyn FnMut(String),
+    ) -> Result<(), SessionError> {
+        let detaching = Instant::now();
+        let disabled = self.events.tracer().disable();
+        self.events.tracer().detach_all();
+        said(format!(
+            "detached in {} ms",
+            detaching.elapsed().as_millis()
+        ));
+        let rest = disabled.map_err(SessionError::from).and_then(|()| {
+            while self.drain()? != 0 {}
+            self.notice_losses(true)
+        });
+        self.events.tracer().flush_log();
+        let time = monotonic_now();
+        // The news that a process ended may have been lost.
+        for pid in self.view.pids_with_open_calls() {
+            if processes::is_gone(pid) {
+                let cause = ProcessEnd::Exited;
+                let end = Event::ProcessEnded { pid, time, cause };
+                take(&mut self.view, &mut self.recording, &end);
+            }
+        }
+        self.view.finish(time);
+        let losses = self.losses();
+        if let Some(recording) = &mut self.recording {
+            let reason = match (ended, &rest) {
+                (_, Err(_)) | (Err(_), _) => EndReason::Failed,
+                (Ok(Ending::Interrupted), _) => EndReason::Interrupted,
+                (Ok(Ending::DurationOver), _) => EndReason::DurationOver,
+                (Ok(Ending::CountReached), _) => EndReason::CountReached,
+                (Ok(Ending::OutputEnded), _) => EndReason::OutputEnded,
+            };
+            recording.finish(&RecordedEnd {
+                reason,
+                time,
+                events: recording.events(),
+                losses: *losses.as_ref().unwrap_or(&LossCounters::default()),
+            });
+        }
+        rest.and(losses.map(drop))
+    }
+
+    fn losses(&mut self) -> Result<LossCounters, SessionError> {
+        let (unknown_records, malformed_records) = self.events.skipped_records();
+        Ok(LossCounters {
+            kernel: self.events.tracer().counters()?,
+            unknown_records,
+            malformed_records,
+        })
+    }
+
+    pub(super) fn print_summary(&mut self) -> Result<(), SessionError> {
+        let losses = self.losses()?;
+        warn_of_trees_without_room(self.view.trees_without_room());
+        let trace = &self.view.statistics();
+        let counted = Counted::new(trace, &losses);
+        notice(format_args!("{}", summary::text(&counted)));
+        Ok(())
+    }
+}
+
+/// What a live trace shows no more, its recording does not hold: else its replay would show more.
+fn take(view: &mut View<'_>, recording: &mut Option<RecordingWriter<'_>>, event: &Event) {
+    if let Some(recording) = recording
+        && !view.is_complete()
+    {
+        recording.handle(event);
+    }
+    view.handle(event);
+}
+
+/// The present.
+pub(super) fn monotonic_now() -> MonotonicTime {
+    let now = clock_gettime(ClockId::Monotonic);
+    let time_ns = now.tv_sec * 1_000_000_000 + now.tv_nsec;
+    MonotonicTime {
+        time_ns: time_ns.cast_unsigned(),
+    }
+}

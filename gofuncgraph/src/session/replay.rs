@@ -1,0 +1,147 @@
+//! Showing a recording.
+
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal, Read};
+use std::num::NonZero;
+use std::path::Path;
+
+use super::SessionError;
+use super::notice::{notice, warn_of_trees_without_room};
+use super::summary::{self, Counted};
+use super::target_file::FileIdentity;
+use super::view::{View, ViewContext, program_name};
+use super::writer::{Chunk, OutputEnded, OutputWriters, Protected};
+use crate::cli::{OutputMode, ReplaySettings};
+use crate::output::WallClock;
+use crate::recording::{ReadEnd, RecordedView, RecordingError, RecordingReader};
+
+/// Bytes that are read from a file at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// Bytes of a view that are written at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Shows a recording as a live trace would have been shown.
+pub(super) fn replay(settings: &ReplaySettings) -> Result<(), SessionError> {
+    let path = settings.recording.as_deref();
+    let (source, identity) = open(path)?;
+    let recording_error = |source| SessionError::Recording {
+        path: path.map(Path::to_owned),
+        source,
+    };
+    let mut reader = RecordingReader::new(source).map_err(recording_error)?;
+    let mut view = view(settings, &reader);
+    let writers = OutputWriters::start(
+        view.destinations(),
+        settings.output.as_deref(),
+        None,
+        identity.map(Protected::Recording),
+    )?;
+    let read = show(&mut reader, &mut view, &writers);
+    let end = match reader.end() {
+        Some(end) => end.time(),
+        None => reader.time(),
+    };
+    view.finish(end);
+    // If it cannot be written, `writers.finish` says why.
+    let _ = write(&mut view, &writers);
+    let written = writers.finish(0);
+    if let Some(ReadEnd::Cut { events, .. }) = reader.end() {
+        notice(format_args!(
+            "warning: the recording was cut: it holds {events} events, and what came then is missing"
+        ));
+    }
+    warn_of_trees_without_room(view.trees_without_room());
+    let statistics = view.statistics();
+    let counted = Counted::new(&statistics, reader.losses());
+    notice(format_args!("{}", summary::text(&counted)));
+    read.map_err(recording_error)?;
+    written
+}
+
+fn open(path: Option<&Path>) -> Result<(Box<dyn Read>, Option<FileIdentity>), SessionError> {
+    let Some(path) = path else {
+        return Ok((
+            Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())),
+            None,
+        ));
+    };
+    let open_error = |source| SessionError::OpenRecording {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(open_error)?;
+    let metadata = file.metadata().map_err(open_error)?;
+    Ok((
+        Box::new(BufReader::with_capacity(READ_BYTES, file)),
+        Some(FileIdentity::of(&metadata)),
+    ))
+}
+
+fn view<R: Read>(settings: &ReplaySettings, reader: &RecordingReader<R>) -> View<'static> {
+    let header = reader.header();
+    let (mode, count) = mode(settings, &header.view);
+    let context = ViewContext {
+        symbols: Box::new(reader.symbols()),
+        wall_clock: WallClock::new(
+            header.clock.realtime_minus_monotonic_ns,
+            header.clock.zone.to_time_zone(),
+        ),
+        beginning: Some(header.clock.start),
+        program: program_name(Path::new(&header.target.path)),
+        mode,
+        max_calls: settings.view.max_calls.unwrap_or(header.view.max_calls),
+        count,
+        output_is_terminal: settings.output.is_none() && io::stdout().is_terminal(),
+        screen: None,
+    };
+    View::new(&settings.view, context)
+}
+
+/// What was asked for; else what the live trace did, which then also ends where that did.
+fn mode(settings: &ReplaySettings, recorded: &RecordedView) -> (OutputMode, Option<NonZero<u64>>) {
+    let view = &settings.view;
+    if view.stream || view.slower_than.is_some() || view.top.is_some() {
+        return (view.mode(true), settings.count);
+    }
+    let mode = if recorded.stream && settings.count.is_none() {
+        OutputMode::Stream
+    } else {
+        OutputMode::Trees {
+            slower_than: recorded.slower_than,
+        }
+    };
+    (mode, settings.count.or(recorded.count))
+}
+
+/// Moves events until the recording ends, the view has what was asked for, or nobody reads on.
+fn show<R: Read>(
+    reader: &mut RecordingReader<R>,
+    view: &mut View<'_>,
+    writers: &OutputWriters,
+) -> Result<(), RecordingError> {
+    let mut outputs_ended = false;
+    loop {
+        let events = reader.read_events(&mut |event| {
+            view.handle(&event);
+            if view.pending_bytes() >= CHUNK_BYTES && !outputs_ended {
+                outputs_ended = write(view, writers).is_err();
+            }
+        })?;
+        // A view that is complete takes no more, but what was lost is known at the end only.
+        if events == 0 || outputs_ended {
+            return Ok(());
+        }
+    }
+}
+
+fn write(view: &mut View<'_>, writers: &OutputWriters) -> Result<(), OutputEnded> {
+    for destination in view.waiting() {
+        let chunk = Chunk {
+            bytes: view.take(destination),
+            events: 0,
+        };
+        writers.write_blocking(destination, chunk)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,512 @@
+use std::collections::{BTreeSet, HashSet};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Zoned;
+use jiff::civil::DateTime;
+
+use crate::cli::{FoldBy, Format, FormatRequest, Moment, OutputMode, OutputSettings};
+use crate::events::{Event, MonotonicTime};
+use crate::filter::{Filter, FilterSettings, FunctionChoice};
+use crate::output::{
+    ChromeRenderer, FoldedRenderer, FoldedValue, FunctraceRenderer, GraphRenderer, GraphSettings,
+    JsonlRenderer, LiveScreen, Renderer, SharedSymbols, SummaryRenderer, SummarySettings, Symbols,
+    TextLayout, TextRenderer, TextSettings, TimeDigits, WallClock,
+};
+use crate::plan::Pattern;
+use crate::trace::{
+    Assembler, AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, Delivery, PartEnd, Statistics,
+    TraceLine, TraceSink,
+};
+
+/// Days that a time of day can be away from a trace's beginning.
+const NEAR_DAYS: i64 = 31;
+
+/// What a [`View`] has to know beside what the command line says.
+pub struct ViewContext<'a> {
+    /// Names and source lines.
+    pub symbols: Box<dyn Symbols + 'a>,
+    /// Of the traced machine.
+    pub wall_clock: WallClock,
+    /// When tracing began, for `--from` and `--to`; `None`: with the first event.
+    pub beginning: Option<MonotonicTime>,
+    /// File name of the traced program.
+    pub program: String,
+    /// Lines as they happen, or trees.
+    pub mode: OutputMode,
+    /// Calls that a tree may hold.
+    pub max_calls: NonZero<u64>,
+    /// The trace is complete after so many trees.
+    pub count: Option<NonZero<u64>>,
+    /// What has no file goes to a terminal.
+    pub output_is_terminal: bool,
+    /// That terminal, if what is shown on it may be drawn again and again.
+    pub screen: Option<LiveScreen>,
+}
+
+/// Names an output of a [`View`]: its index in [`View::destinations`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DestinationId(pub usize);
+
+/// Where bytes of a [`View`] go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// `None`: standard output or `--output`.
+    pub file: Option<PathBuf>,
+}
+
+/// Events in, bytes of every format out: what a live trace and a replayed one have in common.
+pub struct View<'a> {
+    branches: Vec<Branch<'a>>,
+    destinations: Vec<Destination>,
+    /// Bytes that were not taken yet, of each destination.
+    pending: Vec<Vec<u8>>,
+    /// None: all.
+    goids: HashSet<u64>,
+    /// Needs the trace's beginning.
+    window: Option<Window>,
+    has_begun: bool,
+}
+
+/// Formats that get the same lines.
+struct Branch<'a> {
+    assembler: Assembler,
+    delivery: Delivery,
+    filter: Option<Filter<'a>>,
+    outputs: Vec<Output<'a>>,
+}
+
+struct Output<'a> {
+    renderer: Box<dyn Renderer + 'a>,
+    destination: usize,
+}
+
+/// `--from` and `--to`.
+struct Window {
+    from: Option<Moment>,
+    to: Option<Moment>,
+    wall_clock: WallClock,
+    beginning: Option<MonotonicTime>,
+}
+
+impl<'a> View<'a> {
+    /// One that has seen nothing yet.
+    pub fn new(settings: &OutputSettings, context: ViewContext<'a>) -> Self {
+        let window = Window {
+            from: settings.from,
+            to: settings.to,
+            wall_clock: context.wall_clock.clone(),
+            beginning: context.beginning,
+        };
+        let symbols = SharedSymbols::new(context.symbols);
+        let make = Make {
+            settings,
+            symbols,
+            wall_clock: context.wall_clock,
+            program: context.program,
+            output_is_terminal: context.output_is_terminal,
+            screen: context.screen,
+        };
+        let mut view = Self {
+            branches: Vec::new(),
+            destinations: Vec::new(),
+            pending: Vec::new(),
+            goids: settings.goids.iter().copied().collect(),
+            window: (settings.from.is_some() || settings.to.is_some()).then_some(window),
+            has_begun: false,
+        };
+        let delivery = delivery(context.mode, context.max_calls);
+        for request in &settings.formats {
+            // The order in which things happened is lost where trees have to be waited for.
+            let needs_trees = settings.slower_than.is_some() || settings.top.is_some();
+            let delivery = match request.format {
+                Format::Functrace if !needs_trees => Delivery::Stream,
+                _ => delivery,
+            };
+            let output = Output {
+                renderer: make.renderer(request, delivery),
+                destination: view.destinations.len(),
+            };
+            view.destinations.push(Destination {
+                file: request.file.clone(),
+            });
+            view.pending.push(Vec::new());
+            let known = view.branches.iter_mut();
+            match known.into_iter().find(|branch| branch.delivery == delivery) {
+                Some(branch) => branch.outputs.push(output),
+                None => view.branches.push(Branch {
+                    assembler: Assembler::new(AssemblerSettings {
+                        delivery,
+                        count: context.count,
+                    }),
+                    delivery,
+                    filter: make.filter(),
+                    outputs: vec![output],
+                }),
+            }
+        }
+        if view.branches.is_empty() {
+            // Somebody may still want to know what there was, and when it is complete.
+            view.branches.push(Branch {
+                assembler: Assembler::new(AssemblerSettings {
+                    delivery,
+                    count: context.count,
+                }),
+                delivery,
+                filter: None,
+                outputs: Vec::new(),
+            });
+        }
+        for output in view
+            .branches
+            .iter_mut()
+            .flat_map(|branch| &mut branch.outputs)
+        {
+            if let Some(out) = view.pending.get_mut(output.destination) {
+                output.renderer.begin(out);
+            }
+        }
+        view
+    }
+
+    /// Where bytes go, in the order of [`DestinationId`]s.
+    pub fn destinations(&self) -> &[Destination] {
+        &self.destinations
+    }
+
+    /// Takes the next event.
+    pub fn handle(&mut self, event: &Event) {
+        if !self.has_begun {
+            self.begin(event.time());
+        }
+        if !self.goids.is_empty()
+            && let Event::Goroutine { goroutine, .. } | Event::LossNoticed { goroutine, .. } = event
+            && !self.goids.contains(&goroutine.goid)
+        {
+            return;
+        }
+        for branch in &mut self.branches {
+            branch.feed(&mut self.pending, |assembler, sink| {
+                assembler.handle(event, sink);
+            });
+        }
+    }
+
+    /// Nothing more will come; `time` is the present. Call it once.
+    pub fn finish(&mut self, time: MonotonicTime) {
+        for branch in &mut self.branches {
+            branch.feed(&mut self.pending, |assembler, sink| {
+                assembler.finish(time, sink);
+            });
+            if let Some(filter) = &mut branch.filter {
+                filter.finish(&mut FanOut {
+                    outputs: &mut branch.outputs,
+                    pending: &mut self.pending,
+                });
+            }
+        }
+        self.each_output(|renderer, out| renderer.finish(out));
+    }
+
+    /// Now and then in a live trace: shows what waits for what comes next.
+    pub fn pause(&mut self) {
+        self.each_output(|renderer, out| renderer.pause(out));
+    }
+
+    /// The asked-for number of trees was finished; no more lines will come.
+    pub fn is_complete(&self) -> bool {
+        self.branches
+            .iter()
+            .all(|branch| branch.assembler.is_complete())
+    }
+
+    /// Processes of which calls are open.
+    pub fn pids_with_open_calls(&self) -> BTreeSet<u32> {
+        self.branches
+            .iter()
+            .flat_map(|branch| branch.assembler.pids_with_open_calls())
+            .collect()
+    }
+
+    /// What was counted before filters other than `--slower-than` and `--goid` left anything
+    /// out: for the first format.
+    pub fn statistics(&self) -> Statistics {
+        self.branches
+            .first()
+            .map(|branch| *branch.assembler.statistics())
+            .unwrap_or_default()
+    }
+
+    /// Trees among those that `--top` asks for that had to be left out for lack of room.
+    pub fn trees_without_room(&self) -> u64 {
+        let filters = self
+            .branches
+            .iter()
+            .filter_map(|branch| branch.filter.as_ref());
+        filters.map(Filter::trees_without_room).max().unwrap_or(0)
+    }
+
+    /// Bytes that were not taken yet.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.iter().map(Vec::len).sum()
+    }
+
+    /// The destinations that something was written for and not taken yet.
+    pub fn waiting(&self) -> Vec<DestinationId> {
+        let pending = self.pending.iter().enumerate();
+        pending
+            .filter(|(_, bytes)| !bytes.is_empty())
+            .map(|(index, _)| DestinationId(index))
+            .collect()
+    }
+
+    /// Takes what was written for `destination` since the last time.
+    pub fn take(&mut self, destination: DestinationId) -> Vec<u8> {
+        let pending = self.pending.get_mut(destination.0);
+        pending.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes what was written since the last time, where there is any.
+    pub fn take_output(&mut self) -> Vec<(DestinationId, Vec<u8>)> {
+        self.waiting()
+            .into_iter()
+            .map(|destination| (destination, self.take(destination)))
+            .collect()
+    }
+
+    fn begin(&mut self, first_event: MonotonicTime) {
+        self.has_begun = true;
+        let Some(window) = &self.window else {
+            return;
+        };
+        let (from, to) = window.resolved(first_event);
+        for filter in self
+            .branches
+            .iter_mut()
+            .filter_map(|branch| branch.filter.as_mut())
+        {
+            filter.set_window(from, to);
+        }
+    }
+
+    fn each_output(&mut self, mut act: impl FnMut(&mut dyn Renderer, &mut Vec<u8>)) {
+        for output in self
+            .branches
+            .iter_mut()
+            .flat_map(|branch| &mut branch.outputs)
+        {
+            if let Some(out) = self.pending.get_mut(output.destination) {
+                act(&mut *output.renderer, out);
+            }
+        }
+    }
+}
+
+impl Branch<'_> {
+    fn feed(
+        &mut self,
+        pending: &mut [Vec<u8>],
+        act: impl FnOnce(&mut Assembler, &mut dyn TraceSink),
+    ) {
+        let mut fan_out = FanOut {
+            outputs: &mut self.outputs,
+            pending,
+        };
+        match &mut self.filter {
+            Some(filter) => act(&mut self.assembler, &mut filter.sink(&mut fan_out)),
+            None => act(&mut self.assembler, &mut fan_out),
+        }
+    }
+}
+
+/// Hands every line to several formats.
+struct FanOut<'s, 'a> {
+    outputs: &'s mut [Output<'a>],
+    pending: &'s mut [Vec<u8>],
+}
+
+impl TraceSink for FanOut<'_, '_> {
+    fn line(&mut self, line: &TraceLine) {
+        for output in &mut *self.outputs {
+            if let Some(out) = self.pending.get_mut(output.destination) {
+                output.renderer.line(line, out);
+            }
+        }
+    }
+
+    fn part_end(&mut self, goroutine: crate::events::Goroutine, end: PartEnd) {
+        for output in &mut *self.outputs {
+            if let Some(out) = self.pending.get_mut(output.destination) {
+                output.renderer.part_end(goroutine, end, out);
+            }
+        }
+    }
+}
+
+/// Makes the parts of a view.
+struct Make<'s, 'a> {
+    settings: &'s OutputSettings,
+    symbols: SharedSymbols<'a>,
+    wall_clock: WallClock,
+    program: String,
+    output_is_terminal: bool,
+    screen: Option<LiveScreen>,
+}
+
+impl<'a> Make<'_, 'a> {
+    fn renderer(&self, request: &FormatRequest, delivery: Delivery) -> Box<dyn Renderer + 'a> {
+        let symbols = self.symbols.clone();
+        let wall_clock = self.wall_clock.clone();
+        let settings = self.settings;
+        let time_digits =
+            TimeDigits::try_from(u32::from(settings.time_digits.get())).unwrap_or_default();
+        let is_terminal = request.file.is_none() && self.output_is_terminal;
+        let colour = settings.color.applies_to(is_terminal);
+        let layout = match delivery {
+            Delivery::Stream => TextLayout::Stream,
+            Delivery::Trees { .. } => TextLayout::Trees,
+        };
+        match request.format {
+            Format::Text => Box::new(TextRenderer::new(
+                symbols,
+                TextSettings {
+                    layout,
+                    time_digits,
+                    wall_clock,
+                    colour,
+                },
+            )),
+            Format::Graph => Box::new(GraphRenderer::new(
+                symbols,
+                GraphSettings {
+                    layout,
+                    time_digits,
+                    wall_clock,
+                    colour,
+                    trim_prefixes: settings.trim_prefixes.clone(),
+                },
+            )),
+            Format::Functrace => Box::new(FunctraceRenderer::new(symbols, wall_clock)),
+            Format::Jsonl => Box::new(JsonlRenderer::new(symbols, wall_clock)),
+            Format::Chrome => Box::new(ChromeRenderer::new(symbols, self.program.as_str())),
+            Format::Folded => Box::new(FoldedRenderer::new(
+                symbols,
+                match settings.fold_by {
+                    FoldBy::SelfTime => FoldedValue::SelfTime,
+                    FoldBy::TotalTime => FoldedValue::TotalTime,
+                    FoldBy::Calls => FoldedValue::Calls,
+                },
+            )),
+            Format::Summary => Box::new(SummaryRenderer::new(
+                symbols,
+                SummarySettings {
+                    sort: settings.sort,
+                    live: self.screen.filter(|_| is_terminal),
+                },
+            )),
+        }
+    }
+
+    /// `None` if nothing is left out.
+    fn filter(&self) -> Option<Filter<'a>> {
+        let settings = self.settings;
+        let chosen = self.chosen();
+        let has_window = settings.from.is_some() || settings.to.is_some();
+        let filter = FilterSettings {
+            calls_slower_than: settings.calls_slower_than,
+            max_depth: settings.max_depth,
+            // Set when the trace's beginning is known.
+            from: None,
+            to: None,
+            top: settings.top.and_then(|top| NonZero::try_from(top).ok()),
+        };
+        (has_window || chosen.is_some() || filter != FilterSettings::default())
+            .then(|| Filter::new(filter, chosen))
+    }
+
+    /// `None` if every function is wanted.
+    fn chosen(&self) -> Option<FunctionChoice<'a>> {
+        let patterns = |globs: &[String]| globs.iter().map(Pattern::new).collect::<Vec<_>>();
+        let (only, hide) = (patterns(&self.settings.only), patterns(&self.settings.hide));
+        if only.is_empty() && hide.is_empty() {
+            return None;
+        }
+        let mut symbols = self.symbols.clone();
+        Some(Box::new(move |function| {
+            let name = symbols.function_name(function).unwrap_or("?");
+            let fits = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
+            (only.is_empty() || fits(&only)) && !fits(&hide)
+        }))
+    }
+}
+
+fn delivery(mode: OutputMode, max_calls: NonZero<u64>) -> Delivery {
+    match mode {
+        OutputMode::Stream => Delivery::Stream,
+        OutputMode::Trees { slower_than } => Delivery::Trees {
+            max_calls: usize::try_from(max_calls.get()).unwrap_or(usize::MAX),
+            max_buffered_calls: DEFAULT_MAX_BUFFERED_CALLS,
+            slower_than,
+        },
+    }
+}
+
+impl Window {
+    fn resolved(
+        &self,
+        first_event: MonotonicTime,
+    ) -> (Option<MonotonicTime>, Option<MonotonicTime>) {
+        let beginning = self.beginning.unwrap_or(first_event);
+        let resolve = |moment: Option<Moment>| moment.map(|it| self.moment(it, beginning));
+        (resolve(self.from), resolve(self.to))
+    }
+
+    fn moment(&self, moment: Moment, beginning: MonotonicTime) -> MonotonicTime {
+        match moment {
+            Moment::AfterBeginning(after) => MonotonicTime {
+                time_ns: beginning.time_ns.saturating_add(nanoseconds(after)),
+            },
+            Moment::Absolute(timestamp) => self.monotonic(timestamp.as_nanosecond()),
+            Moment::TimeOfDay { day, time } => {
+                let unix_ns = self.wall_clock.unix_ns(beginning);
+                let time_zone = self.wall_clock.time_zone().clone();
+                let begun = jiff::Timestamp::from_nanosecond(i128::from(unix_ns))
+                    .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+                    .to_zoned(time_zone.clone());
+                let moments = (-NEAR_DAYS..=NEAR_DAYS).filter_map(|days| {
+                    let date = begun
+                        .date()
+                        .checked_add(jiff::Span::new().days(days))
+                        .ok()?;
+                    let is_meant = day.is_none_or(|day| day == date.day());
+                    let local = is_meant.then(|| DateTime::from_parts(date, time))?;
+                    local.to_zoned(time_zone.clone()).ok()
+                });
+                let distance = |moment: &Zoned| {
+                    let moment_ns = moment.timestamp().as_nanosecond();
+                    moment_ns.abs_diff(begun.timestamp().as_nanosecond())
+                };
+                moments.min_by_key(distance).map_or(beginning, |moment| {
+                    self.monotonic(moment.timestamp().as_nanosecond())
+                })
+            }
+        }
+    }
+
+    fn monotonic(&self, unix_ns: i128) -> MonotonicTime {
+        let clamped = unix_ns.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+        self.wall_clock
+            .monotonic(i64::try_from(clamped).unwrap_or(i64::MAX))
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The file name of a program, to name its processes by.
+pub(super) fn program_name(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/tests/functrace
+
+go 1.21

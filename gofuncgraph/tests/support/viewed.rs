@@ -1,0 +1,131 @@
+//! Scripted programs, shown through the command line's own options.
+
+#![allow(dead_code, reason = "every test uses its part of it")]
+
+use std::num::NonZero;
+
+use crate::gate_simulator::GateSimulator;
+use crate::golden::{
+    ELSEWHERE, FIRST, HOSTILE, LEAF, MIDDLE, OTHER, REALTIME_MINUS_MONOTONIC_NS, ROOT, SECOND,
+    TestSymbols, plain_tree, program,
+};
+use gofuncgraph::cli::{self, Command, Environment, OutputSettings};
+use gofuncgraph::events::ProcessEnd;
+use gofuncgraph::output::WallClock;
+use gofuncgraph::session::{View, ViewContext};
+use jiff::tz::{TimeZone, offset};
+
+/// What `replay` would show with `options`.
+pub fn settings(options: &[&str]) -> OutputSettings {
+    let words = ["gofuncgraph", "replay"].iter().chain(options);
+    let words: Vec<&str> = words.copied().chain(["trace.rec"]).collect();
+    match cli::parse_in(&Environment { no_color: false }, &words) {
+        Ok(Command::Replay(replay)) => replay.view,
+        other => panic!("{words:?} gave {other:?}"),
+    }
+}
+
+/// A view that has seen nothing yet, of whole trees unless `--stream` is among the options.
+pub fn view(options: &[&str]) -> View<'static> {
+    let settings = settings(options);
+    let context = ViewContext {
+        symbols: Box::new(TestSymbols),
+        wall_clock: WallClock::new(REALTIME_MINUS_MONOTONIC_NS, TimeZone::fixed(offset(2))),
+        beginning: None,
+        program: "server".to_owned(),
+        mode: settings.mode(true),
+        max_calls: settings.max_calls.unwrap_or(NonZero::<u64>::MAX),
+        count: None,
+        output_is_terminal: false,
+        screen: None,
+    };
+    View::new(&settings, context)
+}
+
+/// Everything that is written for each `--format`, in their order.
+pub fn outputs(options: &[&str], program: &GateSimulator) -> Vec<String> {
+    let mut view = view(options);
+    for event in &program.events {
+        view.handle(event);
+    }
+    view.finish(program.now);
+    let mut outputs = vec![String::new(); view.destinations().len()];
+    for (destination, bytes) in view.take_output() {
+        outputs[destination.0] = String::from_utf8(bytes).expect("every format is UTF-8");
+    }
+    outputs
+}
+
+/// What is written in the only format.
+pub fn output(options: &[&str], program: &GateSimulator) -> String {
+    let mut outputs = outputs(options, program);
+    assert_eq!(outputs.len(), 1, "{options:?}");
+    outputs.remove(0)
+}
+
+/// Goroutines of two processes; leaves, recursion, durations of every size, a recovered panic, a
+/// goroutine's exit, lost entries and exits, hostile names, calls that are still open.
+pub fn story() -> GateSimulator {
+    let mut program = program();
+    program.step_ns = 400;
+    plain_tree(&mut program, FIRST);
+    program.step_ns = 15_000;
+    program.call(FIRST, ROOT);
+    program.call(SECOND, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.call(SECOND, HOSTILE);
+    program.ret(SECOND);
+    program.call(FIRST, MIDDLE);
+    program.wait_ns(2_345_678);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.wait_ns(123_456_789);
+    program.ret(SECOND);
+    program.ret(FIRST);
+    // A panic two calls deep.
+    program.call(SECOND, ROOT);
+    program.call(SECOND, MIDDLE);
+    program.call(SECOND, LEAF);
+    program.recover(SECOND, 1);
+    program.call(SECOND, OTHER);
+    program.ret(SECOND);
+    program.ret(SECOND);
+    // The ring is full for a while.
+    program.call(FIRST, ROOT);
+    program.losing(|program| program.call(FIRST, MIDDLE));
+    program.call(FIRST, LEAF);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.call(FIRST, OTHER);
+    program.losing(|program| program.ret(FIRST));
+    program.call(FIRST, LEAF);
+    program.wait_ns(1_500_000_000);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    // Another process, which exits.
+    program.call(ELSEWHERE, ROOT);
+    program.call(ELSEWHERE, LEAF);
+    program.end_process(ELSEWHERE.pid, ProcessEnd::Exited);
+    program.call(SECOND, ROOT);
+    program.call(SECOND, MIDDLE);
+    program.goexit(SECOND);
+    program.call(FIRST, ROOT);
+    program.call(FIRST, MIDDLE);
+    program.stop();
+    program
+}
+
+/// A root that calls `middle` three times, which calls `leaf`; then a plain tree.
+pub fn long_tree() -> GateSimulator {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    for _ in 0..3 {
+        program.call(FIRST, MIDDLE);
+        program.call(FIRST, LEAF);
+        program.ret(FIRST);
+        program.ret(FIRST);
+    }
+    program.ret(FIRST);
+    plain_tree(&mut program, FIRST);
+    program
+}
