@@ -4,7 +4,7 @@
 //! - [`ebpf`] builds, records and checks the eBPF object.
 //! - [`example`], [`http`], [`tracer`] and [`tree_text`] start the example server,
 //!   ask it for pages, run the tracer on it and read what it printed.
-//! - [`demo`], [`suite`] and [`figures`] are the other commands.
+//! - [`demo`], [`suite`], [`figures`] and [`golden_recordings`] are the other commands.
 //!
 //! Nothing here needs a nightly compiler, and nothing but the tracer itself runs as root.
 
@@ -13,6 +13,7 @@ pub mod ebpf;
 pub mod example;
 pub mod figures;
 pub mod go;
+pub mod golden_recordings;
 pub mod http;
 pub mod process;
 pub mod suite;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{demo, ebpf, figures, suite};
+use xtask::{demo, ebpf, figures, golden_recordings, suite};
 
 #[derive(Parser)]
 #[command(
@@ -25,6 +25,8 @@ enum Command {
     Test(suite::Options),
     /// Rebuild the eBPF object that is checked in
     BuildEbpf(ebpf::Options),
+    /// Make the recordings anew that tests replay
+    GoldenRecordings,
     /// Measure what tracing costs on this machine
     Figures(figures::Options),
 }
@@ -44,6 +46,7 @@ fn run() -> Result<()> {
         Command::Demo => demo::run(),
         Command::Test(options) => suite::run(&options),
         Command::BuildEbpf(options) => ebpf::run(&options),
+        Command::GoldenRecordings => golden_recordings::run(),
         Command::Figures(options) => figures::run(&options),
     }
 }

@@ -1,0 +1,94 @@
+//! Recordings that are checked in (`cargo xtask golden-recordings` makes them anew): what
+//! version 1 of the format wrote stays readable. `UPDATE_GOLDEN=1` rewrites the texts.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use gofuncgraph::recording::{EndReason, ReadEnd, RecordingReader};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/recordings")
+        .join(name)
+}
+
+fn replay(recording: &Path, options: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_gofuncgraph"))
+        .arg("replay")
+        .arg(recording)
+        .args(options)
+        // Local time is the recording's.
+        .env("TZ", "Asia/Tokyo")
+        .output()
+        .expect("it was built");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    output
+}
+
+#[track_caller]
+fn assert_golden(name: &str, actual: &[u8]) {
+    let path = golden(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, actual).expect("the golden file can be written");
+    }
+    let expected = fs::read(&path).unwrap_or_default();
+    assert!(
+        expected == actual,
+        "{} differs; actual:\n{}",
+        path.display(),
+        String::from_utf8_lossy(actual)
+    );
+}
+
+#[test]
+fn the_examples_recording_as_text() {
+    let recording = golden("example.rec");
+    assert_golden("example.txt", &replay(&recording, &[]).stdout);
+    let options = ["--stream", "--time-digits", "9", "--to", "100ms"];
+    assert_golden("example_stream.txt", &replay(&recording, &options).stdout);
+}
+
+#[test]
+fn the_go_commands_recording_is_whole() {
+    let recording = golden("go-list.rec");
+    let output = replay(&recording, &[]);
+    let text = String::from_utf8(output.stdout).expect("text is UTF-8");
+    let said = String::from_utf8(output.stderr).expect("text is UTF-8");
+    let entries = text.lines().filter(|line| line.contains("() { ")).count();
+    let ends = text.lines().filter(|line| line.contains("  } ")).count();
+    assert!(entries > 1000, "{entries}");
+    assert_eq!(entries, ends);
+    assert!(
+        said.starts_with(&format!("summary: trees 1, calls {entries},")),
+        "{said}"
+    );
+}
+
+#[test]
+fn headers_and_ends_are_as_they_were_written() {
+    for (name, target, count) in [
+        ("example.rec", "/usr/local/bin/example-go", 14),
+        ("go-list.rec", "/usr/local/bin/go", 1),
+    ] {
+        let file = File::open(golden(name)).expect("it is checked in");
+        let mut reader = RecordingReader::new(file).expect("it is a recording");
+        let header = reader.header().clone();
+        assert_eq!(header.target.path, target);
+        assert_eq!(header.target.go_version, "go1.26.8");
+        assert_eq!(header.view.count.map(|count| count.get()), Some(count));
+        assert_eq!(header.host.kernel, "6.18.0");
+        let mut events = 0;
+        while reader
+            .read_events(&mut |_| events += 1)
+            .expect("it is not damaged")
+            != 0
+        {}
+        let Some(ReadEnd::Whole(end)) = reader.end() else {
+            panic!("{name} was cut");
+        };
+        assert_eq!(end.events, events);
+        assert_eq!(end.reason, EndReason::CountReached);
+    }
+}
