@@ -1,9 +1,11 @@
 //! Recordings that are checked in (`cargo xtask golden-recordings` makes them anew): what
-//! version 1 of the format wrote stays readable. `UPDATE_GOLDEN=1` rewrites the texts.
+//! version 1 of the format wrote stays readable, and every format shows it as it did.
+//! `UPDATE_GOLDEN=1` rewrites what is compared with.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use gofuncgraph::recording::{EndReason, ReadEnd, RecordingReader};
 
@@ -48,6 +50,66 @@ fn the_examples_recording_as_text() {
     assert_golden("example.txt", &replay(&recording, &[]).stdout);
     let options = ["--stream", "--time-digits", "9", "--to", "100ms"];
     assert_golden("example_stream.txt", &replay(&recording, &options).stdout);
+}
+
+const FORMATS: [&str; 7] = [
+    "text",
+    "graph",
+    "functrace",
+    "jsonl",
+    "chrome",
+    "folded",
+    "summary",
+];
+
+#[test]
+fn the_examples_recording_in_every_format() {
+    let recording = golden("example.rec");
+    for format in FORMATS.into_iter().filter(|format| *format != "text") {
+        let shown = replay(&recording, &["-f", format]).stdout;
+        assert_golden(&format!("example.{format}"), &shown);
+    }
+}
+
+/// All of it would be megabytes: what took long as it is shown, the whole as a checksum.
+#[test]
+fn the_go_commands_recording_in_every_format() {
+    let recording = golden("go-list.rec");
+    let slow = ["--calls-slower-than", "1ms", "--max-depth", "6"];
+    let mut sums = String::new();
+    for format in FORMATS {
+        let shown = replay(&recording, &[&["-f", format], &slow[..]].concat()).stdout;
+        assert_golden(&format!("go-list-slow.{format}"), &shown);
+        let whole = replay(&recording, &["-f", format]).stdout;
+        let lines = whole.iter().filter(|byte| **byte == b'\n').count();
+        let checksum = crc32fast::hash(&whole);
+        sums += &format!("{format}: {lines} lines, CRC-32 {checksum:08x}\n");
+    }
+    assert_golden("go-list.sums", sums.as_bytes());
+}
+
+/// What a recording is shown as does not depend on how it is read.
+#[test]
+fn a_recording_from_standard_input_shows_the_same() {
+    let recording = golden("example.rec");
+    let mut from_pipe = Command::new(env!("CARGO_BIN_EXE_gofuncgraph"))
+        .args(["replay", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it was built");
+    let mut stdin = from_pipe.stdin.take().expect("it is piped");
+    let bytes = fs::read(&recording).expect("it is checked in");
+    let writer = std::thread::spawn(move || {
+        for piece in bytes.chunks(977) {
+            stdin.write_all(piece).expect("it reads to the end");
+        }
+    });
+    let output = from_pipe.wait_with_output().expect("it ends");
+    writer.join().expect("everything was written");
+    assert!(output.status.success());
+    assert!(output.stdout == replay(&recording, &[]).stdout);
 }
 
 #[test]
