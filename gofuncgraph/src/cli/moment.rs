@@ -23,6 +23,17 @@ pub enum Moment {
     Absolute(Timestamp),
 }
 
+impl Moment {
+    /// Whether no trace can have `self` before `other`. Times of day can be of different days.
+    pub(super) fn is_surely_not_before(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::AfterBeginning(this), Self::AfterBeginning(other)) => this >= other,
+            (Self::Absolute(this), Self::Absolute(other)) => this >= other,
+            _ => false,
+        }
+    }
+}
+
 /// Reads `1.5s`, `15:04:05.25`, `02 15:04:05.25` (as the text format prints moments) and
 /// `2006-01-02T15:04:05Z`.
 ///

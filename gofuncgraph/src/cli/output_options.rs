@@ -283,6 +283,11 @@ impl OutputOptions {
         if self.calls_slower_than == Some(Duration::ZERO) {
             return Err(SettingsError::NothingIsShorter);
         }
+        if let Some((from, to)) = self.from.zip(self.to)
+            && from.is_surely_not_before(to)
+        {
+            return Err(SettingsError::EmptyWindow);
+        }
         Ok(OutputSettings {
             formats,
             recording: recordings.pop(),

@@ -148,6 +148,9 @@ pub enum SettingsError {
     /// `--calls-slower-than 0s`.
     #[error("--calls-slower-than has to be longer than nothing: no call is shorter than 0s")]
     NothingIsShorter,
+    /// `--from` is not before `--to`.
+    #[error("--from has to be earlier than --to: nothing lies in between")]
+    EmptyWindow,
     /// Two formats would be mixed.
     #[error(
         "'{first}' and '{second}' would be mixed in one output: give one of them a file, \

@@ -308,6 +308,21 @@ fn a_recording_takes_every_option_of_a_trace() {
 }
 
 #[test]
+fn a_window_ends_after_it_begins() {
+    for (from, to) in [
+        ("1s", "1s"),
+        ("1.5s", "900ms"),
+        ("2026-03-04T05:06:09Z", "2026-03-04T05:06:09+02:00"),
+    ] {
+        let message = refused(&["replay", "a.rec", "--from", from, "--to", to]);
+        assert!(message.contains("--from"), "{message}");
+    }
+    // Around midnight.
+    replay(&["replay", "a.rec", "--from", "23:59:59", "--to", "00:00:01"]);
+    replay(&["replay", "a.rec", "--from", "1s", "--to", "12:00:00"]);
+}
+
+#[test]
 fn a_replay_leaves_to_the_recording_what_is_not_said() {
     let settings = replay(&["replay", "a.rec"]);
     assert_eq!(settings.recording, Some(PathBuf::from("a.rec")));

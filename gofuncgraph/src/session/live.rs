@@ -20,7 +20,7 @@ use crate::plan::ProbePlan;
 use crate::recording::RecordingWriter;
 
 use super::ending::{Ending, Interrupts};
-use super::notice::notice;
+use super::notice::{notice, warn_of_unmatched};
 use super::pipeline::{Pipeline, monotonic_now};
 use super::recorder::{self, Clock};
 use super::target_file::TargetFile;
@@ -86,6 +86,8 @@ pub(super) fn trace(
         recording,
         Some(Protected::Target(file.identity())),
     )?;
+    let functions = plan.functions.iter();
+    warn_of_unmatched(&settings.view, functions.map(|function| &*function.name));
     notice(format_args!("found {} uprobes", plan.sites.len()));
     let attached = attach(settings, file, plan, &mut tracer)?;
     let recording = recording.map(|_| {
@@ -114,6 +116,9 @@ pub(super) fn trace(
         let _ = writers.write_blocking(destination, pipeline.take(destination));
     }
     let written = writers.finish(pipeline.recorded_events());
+    if written.is_ok() {
+        recorder::say(settings, pipeline.recorded_events());
+    }
     let summarised = pipeline.print_summary();
     ended?;
     finished?;

@@ -4,7 +4,7 @@
 //! the kernel through a view (and into a recording) to the writers until something ends it; or it
 //! moves the events of a recording through a view.
 //!
-//! - `view`: events in, bytes of every format out.
+//! - `view`, `window`: events in, bytes of every format out.
 //! - `live`, `pipeline`, `recorder`: a live trace.
 //! - `replay`: a recorded one.
 //! - `writer`: a thread for each output.
@@ -23,6 +23,7 @@ mod replay;
 mod summary;
 mod target_file;
 mod view;
+mod window;
 mod writer;
 
 use std::io::{self, Write};

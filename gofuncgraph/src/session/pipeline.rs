@@ -145,7 +145,7 @@ impl Pipeline<'_> {
         let losses = self.losses()?;
         warn_of_trees_without_room(self.view.trees_without_room());
         let trace = &self.view.statistics();
-        let counted = Counted::new(trace, &losses);
+        let counted = Counted::new(trace, &losses, self.view.calls_left_out());
         notice(format_args!("{}", summary::text(&counted)));
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::{fs, io, thread};
 
 use jiff::tz::TimeZone;
 
+use super::notice::notice;
 use super::writer::{Chunk, RecordingFile};
 use crate::binary::GoBinary;
 use crate::cli::{OutputMode, Settings};
@@ -36,6 +37,20 @@ pub(super) fn file(settings: &Settings) -> Option<RecordingFile<'_>> {
         option: "--format",
         path: Some(path),
     })
+}
+
+/// Says what was recorded, and how to look at it.
+pub(super) fn say(settings: &Settings, events: u64) {
+    match file(settings) {
+        Some(RecordingFile {
+            path: Some(path), ..
+        }) => notice(format_args!(
+            "recorded {events} events in {0}; to look at them: gofuncgraph replay {0}",
+            path.display()
+        )),
+        Some(_) => notice(format_args!("recorded {events} events")),
+        None => {}
+    }
 }
 
 /// What the recording says of itself.

@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::path::Path;
 
 use super::SessionError;
-use super::notice::{notice, warn_of_trees_without_room};
+use super::notice::{notice, warn_of_trees_without_room, warn_of_unmatched};
 use super::summary::{self, Counted};
 use super::target_file::FileIdentity;
 use super::view::{View, ViewContext, program_name};
@@ -51,9 +51,11 @@ pub(super) fn replay(settings: &ReplaySettings) -> Result<(), SessionError> {
             "warning: the recording was cut: it holds {events} events, and what came then is missing"
         ));
     }
+    let functions = reader.symbols().functions();
+    warn_of_unmatched(&settings.view, functions.iter().map(|it| &*it.name));
     warn_of_trees_without_room(view.trees_without_room());
     let statistics = view.statistics();
-    let counted = Counted::new(&statistics, reader.losses());
+    let counted = Counted::new(&statistics, reader.losses(), view.calls_left_out());
     notice(format_args!("{}", summary::text(&counted)));
     read.map_err(recording_error)?;
     written

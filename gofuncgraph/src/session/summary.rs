@@ -12,12 +12,19 @@ pub(super) struct Counted<'a> {
     pub(super) unknown_records: u64,
     /// Records that made no sense.
     pub(super) malformed_records: u64,
+    /// Of the calls, those that filters left out.
+    pub(super) calls_left_out: u64,
 }
 
 impl<'a> Counted<'a> {
-    pub(super) fn new(trace: &'a Statistics, losses: &'a LossCounters) -> Self {
+    pub(super) fn new(
+        trace: &'a Statistics,
+        losses: &'a LossCounters,
+        calls_left_out: u64,
+    ) -> Self {
         Self {
             trace,
+            calls_left_out,
             kernel: &losses.kernel,
             unknown_records: losses.unknown_records,
             malformed_records: losses.malformed_records,
@@ -40,6 +47,7 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
         "began before tracing or refused"
     };
     let others = [
+        ("calls left out by filters", counted.calls_left_out),
         (returns_without_tree, kernel.returns_without_tree),
         ("unwound", trace.ends.unwound),
         ("approximate", trace.ends.approximate),
@@ -109,6 +117,7 @@ mod tests {
             kernel,
             unknown_records: 0,
             malformed_records: 0,
+            calls_left_out: 0,
         })
     }
 

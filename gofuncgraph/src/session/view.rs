@@ -1,12 +1,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use jiff::Zoned;
-use jiff::civil::DateTime;
-
-use crate::cli::{FoldBy, Format, FormatRequest, Moment, OutputMode, OutputSettings};
+use super::window::Window;
+use crate::cli::{FoldBy, Format, FormatRequest, OutputMode, OutputSettings};
 use crate::events::{Event, MonotonicTime};
 use crate::filter::{Filter, FilterSettings, FunctionChoice};
 use crate::output::{
@@ -16,12 +13,9 @@ use crate::output::{
 };
 use crate::plan::Pattern;
 use crate::trace::{
-    Assembler, AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, Delivery, PartEnd, Statistics,
-    TraceLine, TraceSink,
+    Assembler, AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, Delivery, LineBody, PartEnd,
+    Statistics, TraceLine, TraceSink,
 };
-
-/// Days that a time of day can be away from a trace's beginning.
-const NEAR_DAYS: i64 = 31;
 
 /// What a [`View`] has to know beside what the command line says.
 pub struct ViewContext<'a> {
@@ -75,6 +69,8 @@ struct Branch<'a> {
     delivery: Delivery,
     filter: Option<Filter<'a>>,
     outputs: Vec<Output<'a>>,
+    /// Calls whose entry was handed to the outputs.
+    shown_calls: u64,
 }
 
 struct Output<'a> {
@@ -82,23 +78,10 @@ struct Output<'a> {
     destination: usize,
 }
 
-/// `--from` and `--to`.
-struct Window {
-    from: Option<Moment>,
-    to: Option<Moment>,
-    wall_clock: WallClock,
-    beginning: Option<MonotonicTime>,
-}
-
 impl<'a> View<'a> {
     /// One that has seen nothing yet.
     pub fn new(settings: &OutputSettings, context: ViewContext<'a>) -> Self {
-        let window = Window {
-            from: settings.from,
-            to: settings.to,
-            wall_clock: context.wall_clock.clone(),
-            beginning: context.beginning,
-        };
+        let window = Window::new(settings, context.wall_clock.clone(), context.beginning);
         let symbols = SharedSymbols::new(context.symbols);
         let make = Make {
             settings,
@@ -113,7 +96,7 @@ impl<'a> View<'a> {
             destinations: Vec::new(),
             pending: Vec::new(),
             goids: settings.goids.iter().copied().collect(),
-            window: (settings.from.is_some() || settings.to.is_some()).then_some(window),
+            window,
             has_begun: false,
         };
         let delivery = delivery(context.mode, context.max_calls);
@@ -143,6 +126,7 @@ impl<'a> View<'a> {
                     delivery,
                     filter: make.filter(),
                     outputs: vec![output],
+                    shown_calls: 0,
                 }),
             }
         }
@@ -156,6 +140,7 @@ impl<'a> View<'a> {
                 delivery,
                 filter: None,
                 outputs: Vec::new(),
+                shown_calls: 0,
             });
         }
         for output in view
@@ -203,6 +188,7 @@ impl<'a> View<'a> {
                 filter.finish(&mut FanOut {
                     outputs: &mut branch.outputs,
                     pending: &mut self.pending,
+                    shown_calls: &mut branch.shown_calls,
                 });
             }
         }
@@ -236,6 +222,17 @@ impl<'a> View<'a> {
             .first()
             .map(|branch| *branch.assembler.statistics())
             .unwrap_or_default()
+    }
+
+    /// Of the calls in [`View::statistics`], those that filters left out.
+    pub fn calls_left_out(&self) -> u64 {
+        let branch = self.branches.first();
+        branch
+            .filter(|branch| branch.filter.is_some())
+            .map_or(0, |branch| {
+                let calls = branch.assembler.statistics().calls;
+                calls.saturating_sub(branch.shown_calls)
+            })
     }
 
     /// Trees among those that `--top` asks for that had to be left out for lack of room.
@@ -312,6 +309,7 @@ impl Branch<'_> {
         let mut fan_out = FanOut {
             outputs: &mut self.outputs,
             pending,
+            shown_calls: &mut self.shown_calls,
         };
         match &mut self.filter {
             Some(filter) => act(&mut self.assembler, &mut filter.sink(&mut fan_out)),
@@ -324,10 +322,14 @@ impl Branch<'_> {
 struct FanOut<'s, 'a> {
     outputs: &'s mut [Output<'a>],
     pending: &'s mut [Vec<u8>],
+    shown_calls: &'s mut u64,
 }
 
 impl TraceSink for FanOut<'_, '_> {
     fn line(&mut self, line: &TraceLine) {
+        if let LineBody::Entry { call: Some(_), .. } = line.body {
+            *self.shown_calls += 1;
+        }
         for output in &mut *self.outputs {
             if let Some(out) = self.pending.get_mut(output.destination) {
                 output.renderer.line(line, out);
@@ -450,59 +452,6 @@ fn delivery(mode: OutputMode, max_calls: NonZero<u64>) -> Delivery {
             slower_than,
         },
     }
-}
-
-impl Window {
-    fn resolved(
-        &self,
-        first_event: MonotonicTime,
-    ) -> (Option<MonotonicTime>, Option<MonotonicTime>) {
-        let beginning = self.beginning.unwrap_or(first_event);
-        let resolve = |moment: Option<Moment>| moment.map(|it| self.moment(it, beginning));
-        (resolve(self.from), resolve(self.to))
-    }
-
-    fn moment(&self, moment: Moment, beginning: MonotonicTime) -> MonotonicTime {
-        match moment {
-            Moment::AfterBeginning(after) => MonotonicTime {
-                time_ns: beginning.time_ns.saturating_add(nanoseconds(after)),
-            },
-            Moment::Absolute(timestamp) => self.monotonic(timestamp.as_nanosecond()),
-            Moment::TimeOfDay { day, time } => {
-                let unix_ns = self.wall_clock.unix_ns(beginning);
-                let time_zone = self.wall_clock.time_zone().clone();
-                let begun = jiff::Timestamp::from_nanosecond(i128::from(unix_ns))
-                    .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-                    .to_zoned(time_zone.clone());
-                let moments = (-NEAR_DAYS..=NEAR_DAYS).filter_map(|days| {
-                    let date = begun
-                        .date()
-                        .checked_add(jiff::Span::new().days(days))
-                        .ok()?;
-                    let is_meant = day.is_none_or(|day| day == date.day());
-                    let local = is_meant.then(|| DateTime::from_parts(date, time))?;
-                    local.to_zoned(time_zone.clone()).ok()
-                });
-                let distance = |moment: &Zoned| {
-                    let moment_ns = moment.timestamp().as_nanosecond();
-                    moment_ns.abs_diff(begun.timestamp().as_nanosecond())
-                };
-                moments.min_by_key(distance).map_or(beginning, |moment| {
-                    self.monotonic(moment.timestamp().as_nanosecond())
-                })
-            }
-        }
-    }
-
-    fn monotonic(&self, unix_ns: i128) -> MonotonicTime {
-        let clamped = unix_ns.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
-        self.wall_clock
-            .monotonic(i64::try_from(clamped).unwrap_or(i64::MAX))
-    }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The file name of a program, to name its processes by.

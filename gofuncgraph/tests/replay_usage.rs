@@ -1,0 +1,50 @@
+//! What `replay` says beside what it shows, from a recording that is checked in.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn replay(options: &[&str]) -> Output {
+    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/recordings");
+    Command::new(env!("CARGO_BIN_EXE_gofuncgraph"))
+        .arg("replay")
+        .arg(recordings.join("example.rec"))
+        .args(options)
+        .output()
+        .expect("it was built")
+}
+
+/// What is said on standard error, and what is shown.
+fn said_and_shown(options: &[&str]) -> (String, String) {
+    let output = replay(options);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
+    let said = text(output.stderr);
+    assert!(output.status.success(), "{said}");
+    (said, text(output.stdout))
+}
+
+#[test]
+fn what_filters_leave_out_is_counted() {
+    let (said, shown) = said_and_shown(&["--only", "*handleBar"]);
+    assert_eq!(shown.matches("main.handleBar() {").count(), 3);
+    assert_eq!(
+        said,
+        "summary: trees 14, calls 208, lost entries 0, lost exits 0, \
+         calls left out by filters 205\n"
+    );
+    let (said, _) = said_and_shown(&["--max-depth", "100"]);
+    assert!(!said.contains("left out"), "{said}");
+    let (said, shown) = said_and_shown(&["--to", "1ns"]);
+    assert!(said.contains("calls left out by filters 208"), "{said}");
+    assert_eq!(shown, "");
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_said() {
+    let (said, shown) = said_and_shown(&["--only", "handleBar", "--hide", "net/http.*"]);
+    assert_eq!(shown, "");
+    assert!(
+        said.starts_with("warning: --only 'handleBar' matches no function that is traced;"),
+        "{said}"
+    );
+    assert!(!said.contains("--hide"), "{said}");
+}
