@@ -1,4 +1,4 @@
-//! What is written as JSON keeps the rules of its format, and others can read it.
+//! What is written keeps the rules of its format; tests/format_readers.rs lets others read it.
 
 #[path = "support/gate_simulator.rs"]
 mod gate_simulator;
@@ -10,12 +10,13 @@ mod json_schema;
 mod viewed;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
 
 use gate_simulator::GateSimulator;
+use gofuncgraph::events::Goroutine;
+use gofuncgraph::recording::RecordingReader;
 use serde_json::Value;
 use viewed::*;
 
@@ -138,53 +139,196 @@ fn json_lines_agree_with_one_another() {
     }
 }
 
-/// The rules of the Trace Event Format, and what viewers need beyond it.
-fn check_chrome(text: &str) {
+/// A call that trace events tell of: process, thread, function, begin and end in nanoseconds.
+type Slice = (u64, u64, String, u64, u64);
+
+/// Events of one track.
+#[derive(Default)]
+struct Track {
+    name: String,
+    has_sort_index: bool,
+    /// Kind, name, nanoseconds, and whether there are arguments.
+    events: Vec<(char, String, u64, bool)>,
+}
+
+/// Holds `text` against the Trace Event Format ("Trace Event Format", Google, 2016), and against
+/// what viewers ask for beyond it; gives its calls.
+///
+/// Only speedscope is run (tests/format_readers.rs). What others need was read from their sources
+/// and is checked here: Perfetto's `json_trace_parser` wants thread ids of 32 bits, sorts by time
+/// and keeps the order of what happened at the same time; Firefox Profiler's `import/chrome.ts`
+/// wants a name and `ph` of every event and a number as `ts` of those it shows, and takes some
+/// names for Chrome's own samples; chrome://tracing merges the arguments of B and E.
+fn check_chrome(text: &str) -> Vec<Slice> {
     let events: Vec<Value> = serde_json::from_str(text).expect("the whole is JSON");
     let mut processes = BTreeSet::new();
-    let mut tracks: BTreeMap<(u64, u64), (Vec<String>, f64)> = BTreeMap::new();
+    let mut tracks: BTreeMap<(u64, u64), Track> = BTreeMap::new();
     for event in &events {
         let text = |field: &str| event[field].as_str().unwrap_or_else(|| panic!("{event}"));
-        let number = |field: &str| event[field].as_u64().unwrap_or_else(|| panic!("{event}"));
-        let track = (number("pid"), number("tid"));
+        let id = |field: &str| {
+            let id = event[field].as_u64().filter(|id| *id <= u32::MAX.into());
+            id.unwrap_or_else(|| panic!("{event}"))
+        };
+        let (pid, tid) = (id("pid"), id("tid"));
         let name = text("name").to_owned();
+        let microseconds = event["ts"].as_f64().expect("a number");
+        let arguments = event.get("args");
+        assert!(arguments.is_none_or(|it| it.as_object().is_some_and(|it| !it.is_empty())));
         if text("ph") == "M" {
-            assert!(event["args"]["name"].is_string(), "{event}");
+            let arguments = arguments.unwrap_or_else(|| panic!("{event}"));
             match name.as_str() {
-                "process_name" => assert!(processes.insert(track.0), "{event}"),
-                "thread_name" => assert!(tracks.insert(track, Default::default()).is_none()),
+                "process_name" => {
+                    assert!(arguments["name"].is_string(), "{event}");
+                    assert!(processes.insert(pid), "{event}");
+                }
+                "thread_name" => {
+                    let name = arguments["name"].as_str().expect("it has a name");
+                    let track = Track {
+                        name: name.to_owned(),
+                        ..Track::default()
+                    };
+                    assert!(tracks.insert((pid, tid), track).is_none(), "{event}");
+                }
+                "thread_sort_index" => {
+                    assert!(arguments["sort_index"].is_u64(), "{event}");
+                    let track = tracks.get_mut(&(pid, tid)).expect("it was named");
+                    assert!(!std::mem::replace(&mut track.has_sort_index, true));
+                }
                 _ => panic!("{event}"),
             }
             continue;
         }
-        assert!(processes.contains(&track.0), "{event}");
-        let (open, last) = tracks.get_mut(&track).expect("tracks are named first");
-        let time = event["ts"].as_f64().expect("microseconds");
-        let is_instant = text("ph") == "i";
-        // Instants have no order among the others, and nor have trees: readers sort by time.
-        if !is_instant {
-            assert!(time >= *last || open.is_empty(), "{event} after {last}");
-            *last = time;
-        }
-        match text("ph") {
-            "B" => {
-                assert!(event["cat"].is_string(), "{event}");
-                open.push(name);
-            }
-            "E" => assert_eq!(open.pop(), Some(name), "{event}"),
-            "i" => assert_eq!(text("s"), "t"),
+        let of_chrome = ["Profile", "ProfileChunk", "CpuProfile", "Screenshot"];
+        assert!(!name.is_empty() && !of_chrome.contains(&name.as_str()));
+        assert!(processes.contains(&pid), "{event}");
+        let track = tracks.get_mut(&(pid, tid)).expect("it was named before");
+        assert!(track.has_sort_index, "{event}");
+        let nanoseconds = (microseconds * 1e3).round();
+        assert!((microseconds * 1e3 - nanoseconds).abs() < 0.01, "{event}");
+        let kind = text("ph").chars().next().expect("it is not empty");
+        match kind {
+            'B' => assert!(event["cat"].is_string() && arguments.is_none(), "{event}"),
+            'E' => {}
+            'i' => assert!(event["cat"].is_string() && text("s") == "t", "{event}"),
             _ => panic!("{event}"),
         }
+        let time_ns = nanoseconds as u64;
+        track
+            .events
+            .push((kind, name, time_ns, arguments.is_some()));
     }
-    for (track, (open, _)) in tracks {
-        assert!(open.is_empty(), "{track:?}: {open:?}");
+    let names: BTreeSet<_> = tracks
+        .iter()
+        .map(|((pid, _), track)| (pid, &track.name))
+        .collect();
+    assert_eq!(names.len(), tracks.len(), "a goroutine has two tracks");
+    let mut slices = Vec::new();
+    for ((pid, tid), mut track) in tracks {
+        // Readers do that.
+        track.events.sort_by_key(|(_, _, time_ns, _)| *time_ns);
+        let mut open: Vec<(String, u64)> = Vec::new();
+        for (kind, name, time_ns, has_arguments) in track.events {
+            match kind {
+                'B' => open.push((name, time_ns)),
+                'E' => {
+                    let (begun, begin_ns) = open.pop().expect("something is open");
+                    assert_eq!(begun, name, "at {time_ns}");
+                    assert!(begin_ns < time_ns || !has_arguments, "{name} at {time_ns}");
+                    slices.push((pid, tid, name, begin_ns, time_ns));
+                }
+                _ => {}
+            }
+        }
+        assert!(open.is_empty(), "{pid} {tid}: {open:?}");
+    }
+    slices.sort();
+    slices
+}
+
+/// Every call that JSON Lines tell of is there, and no other. Trace events have the monotonic
+/// clock.
+fn check_chrome_against_json_lines(chrome: &str, json_lines: &str, realtime_minus_monotonic: u64) {
+    let calls: Vec<Value> = json_lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("every line is JSON"))
+        .filter(|line: &Value| line.get("function").is_some())
+        .collect();
+    let slices = check_chrome(chrome);
+    assert_eq!(slices.len(), calls.len());
+    let known: Vec<&Value> = calls
+        .iter()
+        .filter(|call| call["start_unix_ns"].is_u64() && call["end_unix_ns"].is_u64())
+        // Of a call without a caller, the entry is not known; its start is told by its duration.
+        .filter(|call| call["caller"].is_string())
+        .collect();
+    for call in known {
+        let number = |field: &str| call[field].as_u64().expect("a number");
+        let slice = (
+            number("pid"),
+            number("goid"),
+            call["function"].as_str().expect("text").to_owned(),
+            number("start_unix_ns") - realtime_minus_monotonic,
+            number("end_unix_ns") - realtime_minus_monotonic,
+        );
+        assert!(slices.binary_search(&slice).is_ok(), "{slice:?} is missing");
     }
 }
 
 #[test]
 fn trace_events_keep_the_formats_rules() {
-    for text in outputs_in("chrome") {
-        check_chrome(&text);
+    for (chrome, json_lines) in outputs_in("chrome").zip(outputs_in("jsonl")) {
+        let offset = golden::REALTIME_MINUS_MONOTONIC_NS.unsigned_abs();
+        check_chrome_against_json_lines(&chrome, &json_lines, offset);
+    }
+}
+
+#[test]
+fn trace_events_of_recordings_keep_the_formats_rules() {
+    for recording in ["example.rec", "go-list.rec"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/recordings");
+        let of_format = |format: &str| {
+            let output = Command::new(env!("CARGO_BIN_EXE_gofuncgraph"))
+                .args(["replay", "-f", format])
+                .arg(path.join(recording))
+                .output()
+                .expect("it was built");
+            String::from_utf8(output.stdout).expect("every format is UTF-8")
+        };
+        let file = File::open(path.join(recording)).expect("it is checked in");
+        let reader = RecordingReader::new(file).expect("it is a recording");
+        let offset = reader.header().clock.realtime_minus_monotonic_ns;
+        let (chrome, json_lines) = (of_format("chrome"), of_format("jsonl"));
+        check_chrome_against_json_lines(&chrome, &json_lines, offset.unsigned_abs());
+    }
+}
+
+/// Perfetto would put them all on one track.
+#[test]
+fn goroutines_with_ids_beyond_32_bits_have_tracks_of_their_own() {
+    let mut program = golden::program();
+    let goroutines = [7, (1 << 31) - 1, 1 << 31, (1 << 32) + 7, u64::MAX].map(|goid| Goroutine {
+        pid: golden::FIRST.pid,
+        goid,
+    });
+    for goroutine in goroutines {
+        program.call(goroutine, golden::ROOT);
+        program.call(goroutine, golden::LEAF);
+    }
+    for goroutine in goroutines {
+        program.ret(goroutine);
+        program.ret(goroutine);
+        golden::plain_tree(&mut program, goroutine);
+    }
+    let text = output(&["-f", "chrome"], &program);
+    let slices = check_chrome(&text);
+    let tracks: BTreeSet<u64> = slices.iter().map(|(_, tid, ..)| *tid).collect();
+    let renumbered = [1 << 31, (1 << 31) + 1, (1 << 31) + 2];
+    assert_eq!(
+        tracks,
+        [7, (1 << 31) - 1].into_iter().chain(renumbered).collect()
+    );
+    for goroutine in goroutines {
+        assert!(text.contains(&format!("\"goroutine {}\"", goroutine.goid)));
     }
 }
 
@@ -221,119 +365,36 @@ fn folded_stacks_have_frames_and_a_number() {
     }
 }
 
+/// Self times are parts of the times of roots: together they are as long, where every duration is
+/// known. So a flame graph's width is the time in trees.
 #[test]
-fn jq_reads_json_lines() {
-    let text = output(&["-f", "jsonl"], &story());
-    let query = "[.[] | select(.type == \"call\" and .package == \"main\")] | length, \
-                 (map(.duration_ns) | add), .[0].start_unix_ns";
-    let mut jq = Command::new("jq")
-        .args(["-s", query])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("jq is installed: cargo xtask test does that");
-    let mut stdin = jq.stdin.take().expect("it is piped");
-    stdin.write_all(text.as_bytes()).expect("jq reads");
-    drop(stdin);
-    let output = jq.wait_with_output().expect("jq ends");
-    assert!(output.status.success());
-    let lines: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("every line is JSON"))
-        .collect();
-    let of_main: Vec<&Value> = lines
-        .iter()
-        .filter(|line| line["type"] == "call" && line["package"] == "main")
-        .collect();
-    let sum: u64 = of_main
-        .iter()
-        .filter_map(|line| line["duration_ns"].as_u64())
-        .sum();
-    let said = String::from_utf8(output.stdout).expect("text");
-    let said: Vec<&str> = said.lines().collect();
-    let first = of_main[0]["start_unix_ns"].to_string();
-    assert_eq!(said[..2], [of_main.len().to_string(), sum.to_string()]);
-    // jq before 1.7 keeps numbers as doubles, which are 256 apart here.
-    let parsed = |text: &str| text.parse::<f64>().expect("a number");
-    assert_eq!(parsed(said[2]), parsed(&first));
-}
-
-/// A Python with packages from PyPI, made once.
-fn python() -> PathBuf {
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readers-venv");
-    let python = environment.join("bin/python");
-    let run = |command: &mut Command| {
-        let output = command
-            .output()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?}: {said}");
+fn self_times_add_up_to_the_time_of_roots() {
+    let sum = |text: &str, is_meant: fn(&str) -> bool| -> u64 {
+        let lines = text.lines().filter_map(|line| line.rsplit_once(' '));
+        lines
+            .filter(|(stack, _)| is_meant(stack))
+            .map(|(_, value)| value.parse::<u64>().expect("a number"))
+            .sum()
     };
-    let has_packages = Command::new(&python)
-        .args(["-c", "import duckdb, jsonschema"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !has_packages {
-        run(Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(&environment));
-        run(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "duckdb==1.4.1",
-            "jsonschema==4.25.1",
-        ]));
+    let mut program = golden::program();
+    for goroutine in [golden::FIRST, golden::SECOND, golden::ELSEWHERE] {
+        golden::plain_tree(&mut program, goroutine);
+        program.call(goroutine, golden::HOSTILE);
+        program.call(goroutine, golden::ROOT);
+        program.recover(goroutine, 0);
     }
-    python
-}
-
-const READ_WITH_PYTHON: &str = r#"
-import json, sys
-import duckdb, jsonschema
-
-path, schema_path = sys.argv[1:]
-schema = json.load(open(schema_path))
-validator = jsonschema.Draft202012Validator(schema)
-validator.check_schema(schema)
-lines = [json.loads(line) for line in open(path)]
-for line in lines:
-    validator.validate(line)
-
-calls = [line for line in lines if line["type"] == "call"]
-table = f"read_json('{path}', format = 'newline_delimited')"
-rows = duckdb.sql(
-    f"SELECT package, count(*), sum(self_ns)::BIGINT, min(start_unix_ns)::BIGINT, min(start)::VARCHAR "
-    f"FROM {table} WHERE type = 'call' GROUP BY package ORDER BY package").fetchall()
-expected = []
-for package in sorted({call["package"] for call in calls}):
-    of_package = [call for call in calls if call["package"] == package]
-    expected.append((
-        package,
-        len(of_package),
-        sum(call["self_ns"] or 0 for call in of_package),
-        min(call["start_unix_ns"] for call in of_package if call["start_unix_ns"]),
-    ))
-assert [row[:4] for row in rows] == expected, (rows, expected)
-assert all(row[4].startswith("2026-03-04 ") or row[4].startswith("2026-03-04T") for row in rows), rows
-print(len(lines), len(rows))
-"#;
-
-/// By DuckDB, and by the reference implementation of JSON Schema.
-#[test]
-fn duckdb_reads_json_lines() {
-    let python = python();
-    let directory = tempfile::tempdir().expect("one can be made");
-    let file = directory.path().join("story.jsonl");
-    fs::write(&file, output(&["-f", "jsonl"], &story())).expect("it can be written");
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/jsonl.schema.json");
-    let output = Command::new(python)
-        .args(["-c", READ_WITH_PYTHON])
-        .args([&file, &schema])
-        .output()
-        .expect("Python runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert_eq!(output.stdout, b"26 2\n");
+    for program in [program, long_tree()] {
+        for options in [&[] as &[&str], &["--max-calls", "2"], &["--hide", "*root"]] {
+            let of = |value| {
+                output(
+                    &[&["-f", "folded", "--fold-by", value], options].concat(),
+                    &program,
+                )
+            };
+            let self_times = sum(&of("self"), |_| true);
+            let roots = sum(&of("total"), |stack| !stack.contains(';'));
+            assert_eq!(self_times, roots, "{options:?}");
+            assert!(roots > 0);
+        }
+    }
 }

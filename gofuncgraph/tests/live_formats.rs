@@ -35,7 +35,8 @@ fn several_formats_are_written_at_once() {
         .file_name()
         .expect("it has one")
         .to_string_lossy();
-    assert!(read("chrome").contains(&format!("\"name\":\"{name} {}\"", program.pid())));
+    assert!(read("chrome").contains(&format!("\"args\":{{\"name\":\"{name}\"}}")));
+    assert!(read("chrome").contains(&format!("\"pid\":{},", program.pid())));
     assert_eq!(read("folded").lines().count(), 2);
     assert_eq!(read("functrace").matches("\t->main.").count(), 101);
     assert_eq!(read("functrace").matches("\t<-main.").count(), 101);

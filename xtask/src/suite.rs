@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::go;
 use crate::process::{self, Run};
+use crate::readers;
 use crate::workspace;
 
 /// Arguments of `cargo xtask test`.
@@ -64,7 +65,7 @@ fn prepare() -> Result<()> {
         eprintln!("Go {release}: fetching it if it is not here yet");
         go::release_root(release)?;
     }
-    Ok(())
+    readers::ensure()
 }
 
 fn cargo(arguments: &[&str]) -> Result<Run> {

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -16,14 +16,23 @@ use crate::trace::{CallEnd, Note, PartEnd, TraceLine};
 /// again, which changes nothing.
 const MAX_NAMED_TRACKS: usize = 1 << 16;
 
+/// Perfetto takes thread ids of 32 bits. Goroutines of a process that began more than two thousand
+/// million are numbered from here on, as they appear; their names have their own ids.
+const FIRST_RENUMBERED: u32 = 1 << 31;
+
 /// Writes a trace in the Trace Event Format, as an array of events: what Perfetto,
 /// chrome://tracing and Firefox Profiler read.
 ///
 /// Every goroutine is a thread of its process. A call is a pair of events B and E; what was lost,
 /// cut or hidden is an instant. Times are microseconds of the monotonic clock. The array may end
 /// anywhere: readers take one without `]`.
+///
+/// What is known of a call stands in the arguments of its E. Readers merge those with the
+/// arguments of B, but for speedscope, which makes the arguments of B a part of the name. It also
+/// pairs events of one moment by their arguments, so such an E has none, and an instant tells
+/// what they would.
 pub struct ChromeRenderer<S> {
-    stacks: CallStacks<()>,
+    stacks: CallStacks<Slice>,
     writer: EventWriter<S>,
 }
 
@@ -31,10 +40,19 @@ struct EventWriter<S> {
     symbols: S,
     program: String,
     named_processes: HashSet<u32>,
-    named_tracks: HashSet<Goroutine>,
+    /// The thread ids of goroutines that were named.
+    named_tracks: HashMap<Goroutine, u32>,
+    /// Goroutines whose ids were too large for thread ids.
+    renumbered: u32,
     any_event: bool,
-    function: String,
     remark: Vec<u8>,
+}
+
+/// What an open call is known by.
+#[derive(Clone, Copy, Debug)]
+struct Slice {
+    thread_id: u32,
+    begin: MonotonicTime,
 }
 
 /// An event of the format.
@@ -44,10 +62,9 @@ struct TraceEvent<'a, A> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cat: Option<&'a str>,
     ph: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ts: Option<f64>,
+    ts: f64,
     pid: u32,
-    tid: u64,
+    tid: u32,
     /// Of an instant: on its thread only.
     #[serde(skip_serializing_if = "Option::is_none")]
     s: Option<&'static str>,
@@ -61,6 +78,12 @@ struct NameArguments<'a> {
 }
 
 #[derive(Debug, Serialize)]
+struct SortArguments {
+    sort_index: u32,
+}
+
+/// What is known of a call when it ends.
+#[derive(Debug, Serialize)]
 struct CallArguments<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
@@ -68,13 +91,11 @@ struct CallArguments<'a> {
     file: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
+    /// If the call took longer than from B to E.
     #[serde(skip_serializing_if = "Option::is_none")]
-    entry: Option<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-struct EndArguments {
-    ended: &'static str,
+    duration_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<&'static str>,
 }
 
 impl<S: Symbols> ChromeRenderer<S> {
@@ -86,9 +107,9 @@ impl<S: Symbols> ChromeRenderer<S> {
                 symbols,
                 program: program.into(),
                 named_processes: HashSet::new(),
-                named_tracks: HashSet::new(),
+                named_tracks: HashMap::new(),
+                renumbered: 0,
                 any_event: false,
-                function: String::new(),
                 remark: Vec::new(),
             },
         }
@@ -122,130 +143,204 @@ struct Events<'a, S> {
 }
 
 impl<S: Symbols> CallVisitor for Events<'_, S> {
-    type Data = ();
+    type Data = Slice;
 
-    fn begin(&mut self, goroutine: Goroutine, beginning: CallBeginning, _: &[OpenCall<()>]) {
-        self.writer.begin(goroutine, beginning, self.out);
+    fn begin(
+        &mut self,
+        goroutine: Goroutine,
+        beginning: CallBeginning,
+        around: &[OpenCall<Slice>],
+    ) -> Slice {
+        self.writer.begin(goroutine, beginning, around, self.out)
     }
 
     fn end(
         &mut self,
         goroutine: Goroutine,
-        call: &OpenCall<()>,
+        call: &OpenCall<Slice>,
         ending: CallEnding,
-        _: &[OpenCall<()>],
+        _: &[OpenCall<Slice>],
     ) {
         self.writer.end(goroutine, call, ending, self.out);
     }
 
-    fn note(&mut self, goroutine: Goroutine, time: MonotonicTime, note: &Note, _: &[OpenCall<()>]) {
-        self.writer.instant(goroutine, time, note, self.out);
+    fn note(
+        &mut self,
+        goroutine: Goroutine,
+        time: MonotonicTime,
+        note: &Note,
+        around: &[OpenCall<Slice>],
+    ) {
+        let writer = &mut *self.writer;
+        let thread_id = writer.thread_id(goroutine, around, self.out);
+        writer.remark.clear();
+        push_note(
+            note,
+            &mut writer.symbols,
+            TimeDigits::NANOSECONDS,
+            &mut writer.remark,
+        );
+        let remark = String::from_utf8_lossy(&writer.remark).into_owned();
+        let remark = remark.strip_prefix("// ").unwrap_or(&remark);
+        writer.instant(goroutine.pid, thread_id, time, remark, self.out);
     }
 }
 
 impl<S: Symbols> EventWriter<S> {
-    fn begin(&mut self, goroutine: Goroutine, beginning: CallBeginning, out: &mut Vec<u8>) {
-        self.name_track(goroutine, out);
+    fn begin(
+        &mut self,
+        goroutine: Goroutine,
+        beginning: CallBeginning,
+        around: &[OpenCall<Slice>],
+        out: &mut Vec<u8>,
+    ) -> Slice {
+        let thread_id = self.thread_id(goroutine, around, out);
         self.separate(out);
-        self.function.clear();
-        let name = self.symbols.function_name(beginning.function);
-        self.function.push_str(name.unwrap_or("?"));
-        let call_site = beginning.call.and_then(|call| self.symbols.call_site(call));
-        let line = call_site.and_then(|call_site| call_site.line);
-        let event = TraceEvent {
-            name: &self.function,
-            cat: Some(&package_of(&self.function)),
+        let name = self
+            .symbols
+            .function_name(beginning.function)
+            .unwrap_or("?");
+        let event = TraceEvent::<()> {
+            name,
+            cat: Some(&package_of(name)),
             ph: "B",
-            ts: Some(microseconds(beginning.time)),
+            ts: microseconds(beginning.time),
             pid: goroutine.pid,
-            tid: goroutine.goid,
+            tid: thread_id,
             s: None,
-            args: Some(CallArguments {
-                caller: call_site.map(|call_site| call_site.caller),
-                file: line.map(|line| line.file),
-                line: line.map(|line| line.line),
-                entry: beginning.call.is_none().then_some("not seen"),
-            }),
+            args: None,
         };
         push_json(&event, out);
+        if beginning.call.is_none() {
+            let remark = format!("{name}: entry not known");
+            self.instant(goroutine.pid, thread_id, beginning.time, &remark, out);
+        }
+        Slice {
+            thread_id,
+            begin: beginning.time,
+        }
     }
 
     fn end(
         &mut self,
         goroutine: Goroutine,
-        call: &OpenCall<()>,
+        call: &OpenCall<Slice>,
         ending: CallEnding,
         out: &mut Vec<u8>,
     ) {
-        self.separate(out);
+        let Slice { thread_id, begin } = call.data;
         let is_plain = matches!(ending.how, CallEnd::Returned { .. });
+        let ended = (!is_plain).then(|| end_name(ending.how));
+        let has_arguments = begin != ending.time;
+        if let Some(ended) = ended.filter(|_| !has_arguments) {
+            let name = self.symbols.function_name(call.function).unwrap_or("?");
+            let remark = format!("{name}: {ended}");
+            self.instant(goroutine.pid, thread_id, ending.time, &remark, out);
+        }
+        self.separate(out);
+        let name = self.symbols.function_name(call.function).unwrap_or("?");
+        // One at a time can be borrowed.
+        let name = name.to_owned();
+        let call_site = call.call.and_then(|call| self.symbols.call_site(call));
+        let line = call_site.and_then(|call_site| call_site.line);
+        let duration = ending.duration.filter(|_| call.begin.is_none());
+        let duration_ns = duration.and_then(|duration| u64::try_from(duration.as_nanos()).ok());
+        let arguments = CallArguments {
+            caller: call_site.map(|call_site| call_site.caller),
+            file: line.map(|line| line.file),
+            line: line.map(|line| line.line),
+            duration_ns,
+            ended,
+        };
+        let is_empty = call_site.is_none() && ended.is_none() && duration_ns.is_none();
         let event = TraceEvent {
-            name: self.symbols.function_name(call.function).unwrap_or("?"),
+            name: &name,
             cat: None,
             ph: "E",
-            ts: Some(microseconds(ending.time)),
+            ts: microseconds(ending.time),
             pid: goroutine.pid,
-            tid: goroutine.goid,
+            tid: thread_id,
             s: None,
-            args: (!is_plain).then(|| EndArguments {
-                ended: end_name(ending.how),
-            }),
+            args: (has_arguments && !is_empty).then_some(arguments),
         };
         push_json(&event, out);
     }
 
     fn instant(
         &mut self,
-        goroutine: Goroutine,
+        pid: u32,
+        thread_id: u32,
         time: MonotonicTime,
-        note: &Note,
+        remark: &str,
         out: &mut Vec<u8>,
     ) {
-        self.name_track(goroutine, out);
         self.separate(out);
-        self.remark.clear();
-        push_note(
-            note,
-            &mut self.symbols,
-            TimeDigits::NANOSECONDS,
-            &mut self.remark,
-        );
-        let remark = self.remark.strip_prefix(b"// ").unwrap_or(&self.remark);
         let event = TraceEvent::<()> {
-            name: std::str::from_utf8(remark).unwrap_or_default(),
+            name: remark,
             cat: Some("gofuncgraph"),
             ph: "i",
-            ts: Some(microseconds(time)),
-            pid: goroutine.pid,
-            tid: goroutine.goid,
+            ts: microseconds(time),
+            pid,
+            tid: thread_id,
             s: Some("t"),
             args: None,
         };
         push_json(&event, out);
     }
 
-    fn name_track(&mut self, goroutine: Goroutine, out: &mut Vec<u8>) {
-        if self.named_tracks.contains(&goroutine) {
-            return;
+    /// The track of what happens inside `around`; if it is new, it is named.
+    fn thread_id(
+        &mut self,
+        goroutine: Goroutine,
+        around: &[OpenCall<Slice>],
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        if let Some(innermost) = around.last() {
+            return innermost.data.thread_id;
+        }
+        if let Some(&thread_id) = self.named_tracks.get(&goroutine) {
+            return thread_id;
         }
         if self.named_tracks.len() >= MAX_NAMED_TRACKS {
             self.named_tracks.clear();
             self.named_processes.clear();
         }
-        self.named_tracks.insert(goroutine);
+        let thread_id = match u32::try_from(goroutine.goid) {
+            Ok(goid) if goid < FIRST_RENUMBERED => goid,
+            _ => {
+                let number = self.renumbered;
+                self.renumbered = (number + 1) % FIRST_RENUMBERED;
+                FIRST_RENUMBERED + number
+            }
+        };
+        self.named_tracks.insert(goroutine, thread_id);
         if self.named_processes.insert(goroutine.pid) {
-            let name = format!("{} {}", self.program, goroutine.pid);
-            self.metadata("process_name", goroutine, &name, out);
+            let name = self.program.clone();
+            let arguments = NameArguments { name: &name };
+            self.metadata("process_name", goroutine.pid, thread_id, arguments, out);
         }
         let name = format!("goroutine {}", goroutine.goid);
-        self.metadata("thread_name", goroutine, &name, out);
+        let arguments = NameArguments { name: &name };
+        self.metadata("thread_name", goroutine.pid, thread_id, arguments, out);
+        let arguments = SortArguments {
+            sort_index: thread_id,
+        };
+        self.metadata(
+            "thread_sort_index",
+            goroutine.pid,
+            thread_id,
+            arguments,
+            out,
+        );
+        thread_id
     }
 
     fn metadata(
         &mut self,
         what: &'static str,
-        goroutine: Goroutine,
-        name: &str,
+        pid: u32,
+        thread_id: u32,
+        arguments: impl Serialize,
         out: &mut Vec<u8>,
     ) {
         self.separate(out);
@@ -253,11 +348,12 @@ impl<S: Symbols> EventWriter<S> {
             name: what,
             cat: None,
             ph: "M",
-            ts: None,
-            pid: goroutine.pid,
-            tid: goroutine.goid,
+            // It has no meaning, but some readers take no event without it.
+            ts: 0.0,
+            pid,
+            tid: thread_id,
             s: None,
-            args: Some(NameArguments { name }),
+            args: Some(arguments),
         };
         push_json(&event, out);
     }
