@@ -177,7 +177,7 @@ impl<S: Symbols> CallVisitor for Events<'_, S> {
         push_note(
             note,
             &mut writer.symbols,
-            TimeDigits::NANOSECONDS,
+            Some(TimeDigits::NANOSECONDS),
             &mut writer.remark,
         );
         let remark = String::from_utf8_lossy(&writer.remark).into_owned();

@@ -68,7 +68,9 @@ impl<S: Symbols> Renderer for FunctraceRenderer<S> {
                     out.extend_from_slice(end_name(*how).as_bytes());
                 }
             },
-            LineBody::Note(note) => push_note(note, &mut self.symbols, microseconds, out),
+            LineBody::Note(note) => {
+                push_note(note, &mut self.symbols, Some(microseconds), out);
+            }
         }
         out.push(b'\n');
     }

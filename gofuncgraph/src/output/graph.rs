@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::colour::{DIM, RESET, colour_of};
 use super::escape::push_escaped;
-use super::note::{end_name, push_note};
+use super::note::{end_name, note_duration, push_note};
 use super::number::{TimeDigits, push_number, push_padded};
 use super::processes::ProcessNames;
 use super::renderer::Renderer;
@@ -15,7 +15,7 @@ use crate::events::{Goroutine, MonotonicTime};
 use crate::plan::FunctionId;
 use crate::trace::{CallEnd, LineBody, Note, PartEnd, TraceLine};
 
-/// From which duration on which marker stands in front, longest first: those of the kernel's
+/// Over which duration which marker stands in front, longest first: those of the kernel's
 /// function graph tracer (Documentation/trace/ftrace.rst).
 const MARKERS: [(Duration, u8); 6] = [
     (Duration::from_secs(1), b'$'),
@@ -34,7 +34,7 @@ const DURATION_WIDTH: usize = 12;
 pub struct GraphSettings {
     /// How trees stand next to one another.
     pub layout: TextLayout,
-    /// Digits of the seconds in remarks and of the moments of trees.
+    /// Digits of the seconds of the moments of trees.
     pub time_digits: TimeDigits,
     /// Shows moments as time of day.
     pub wall_clock: WallClock,
@@ -48,8 +48,9 @@ pub struct GraphSettings {
 ///
 /// ```text
 /// line     = ["[" pid "] "] ["g[" goid "] "] duration " | " indent body
-/// duration = marker " " number " " unit      for an end with a measured time, else blanks
-/// marker   = "+" from 10 us, "!" 100 us, "#" 1 ms, "*" 10 ms, "@" 100 ms, "$" 1 s, else " "
+/// duration = marker " " number " " unit      for an end with a measured time, and for remarks on
+///                                            calls: how long those took; else blanks
+/// marker   = "+" over 10 us, "!" 100 us, "#" 1 ms, "*" 10 ms, "@" 100 ms, "$" 1 s, else " "
 /// indent   = two blanks per level, none for a root
 /// body     = name "();" [origin]        a call in which no other is shown
 ///          | name "() {" [origin]
@@ -69,6 +70,8 @@ pub struct GraphRenderer<S> {
     around: HashMap<Goroutine, Vec<FunctionId>>,
     /// An entry that is a leaf if its end comes next.
     held: Option<Held>,
+    /// Columns of the widest goroutine id so far, so that durations line up.
+    goroutine_width: usize,
     lines_in_part: bool,
     separator_due: bool,
     scratch: String,
@@ -93,6 +96,7 @@ impl<S: Symbols> GraphRenderer<S> {
             processes: ProcessNames::default(),
             around: HashMap::new(),
             held: None,
+            goroutine_width: 0,
             lines_in_part: false,
             separator_due: false,
             scratch: String::new(),
@@ -112,9 +116,12 @@ impl<S: Symbols> GraphRenderer<S> {
         self.lines_in_part = true;
         self.processes.push_prefix(goroutine.pid, out);
         if self.settings.layout == TextLayout::Stream {
+            let start = out.len();
             out.extend_from_slice(b"g[");
             push_number(goroutine.goid, out);
             out.extend_from_slice(b"] ");
+            self.goroutine_width = self.goroutine_width.max(out.len() - start);
+            out.resize(start + self.goroutine_width, b' ');
         }
         match duration {
             Some(duration) => {
@@ -257,18 +264,13 @@ impl<S: Symbols> GraphRenderer<S> {
 
     fn note(&mut self, line: &TraceLine, note: &Note, out: &mut Vec<u8>) {
         self.push_held(out);
-        let duration = match note {
-            Note::EndedAfterCut { duration, .. } => *duration,
-            _ => None,
-        };
-        self.begin_line(line.goroutine, line.level, duration, out);
+        self.begin_line(line.goroutine, line.level, note_duration(note), out);
         out.extend_from_slice(if self.settings.colour { DIM } else { b"" });
-        let digits = self.settings.time_digits;
         let mut symbols = TrimmedSymbols {
             symbols: &mut self.symbols,
             prefixes: &self.settings.trim_prefixes,
         };
-        push_note(note, &mut symbols, digits, out);
+        push_note(note, &mut symbols, None, out);
         out.extend_from_slice(if self.settings.colour { RESET } else { b"" });
         out.push(b'\n');
         if let Note::Continued { path } = note {
@@ -345,7 +347,7 @@ fn trimmed<'a>(prefixes: &[String], name: &'a str) -> &'a str {
 /// Appends a marker, a number with three decimals (none for nanoseconds) and a unit, in
 /// [`DURATION_WIDTH`] columns below 1000 s.
 fn push_duration(duration: Duration, out: &mut Vec<u8>) {
-    let marker = MARKERS.iter().find(|(at_least, _)| duration >= *at_least);
+    let marker = MARKERS.iter().find(|(over, _)| duration > *over);
     out.push(marker.map_or(b' ', |(_, marker)| *marker));
     out.push(b' ');
     let time_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::escape::push_escaped;
 use super::number::{TimeDigits, push_exact_duration, push_number};
 use super::symbols::Symbols;
@@ -24,11 +26,11 @@ pub(super) fn push_name(symbols: &mut impl Symbols, function: FunctionId, out: &
     push_escaped(symbols.function_name(function).unwrap_or("?"), out);
 }
 
-/// Appends a remark as `// …`.
+/// Appends a remark as `// …`, without what [`note_duration`] gives if there are no `digits`.
 pub(super) fn push_note(
     note: &Note,
     symbols: &mut impl Symbols,
-    digits: TimeDigits,
+    digits: Option<TimeDigits>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"// ");
@@ -60,9 +62,9 @@ pub(super) fn push_note(
             push_name(symbols, *function, out);
             out.push(b' ');
             out.extend_from_slice(end_name(*how).as_bytes());
-            if let Some(duration) = duration {
+            if let Some((duration, digits)) = duration.zip(digits) {
                 out.extend_from_slice(b" after ");
-                digits.push_duration(*duration, 1, out);
+                digits.push_duration(duration, 1, out);
             }
         }
         Note::Hidden {
@@ -77,10 +79,22 @@ pub(super) fn push_note(
                 out.extend_from_slice(b" under ");
                 push_exact_duration(*shorter_than, out);
             }
-            out.extend_from_slice(b" hidden, ");
-            digits.push_duration(*total, 1, out);
-            out.extend_from_slice(b" in all");
+            out.extend_from_slice(b" hidden");
+            if let Some(digits) = digits {
+                out.extend_from_slice(b", ");
+                digits.push_duration(*total, 1, out);
+                out.extend_from_slice(b" in all");
+            }
         }
+    }
+}
+
+/// How long what a remark tells of took.
+pub(super) fn note_duration(note: &Note) -> Option<Duration> {
+    match note {
+        Note::EndedAfterCut { duration, .. } => *duration,
+        Note::Hidden { total, .. } => Some(*total),
+        _ => None,
     }
 }
 

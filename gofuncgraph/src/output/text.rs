@@ -176,7 +176,7 @@ impl<S: Symbols> Renderer for TextRenderer<S> {
             }
             LineBody::End { function, how, .. } => self.push_end(*function, *how, out),
             LineBody::Note(note) => self.dimmed(out, |text, out| {
-                push_note(note, &mut text.symbols, digits, out);
+                push_note(note, &mut text.symbols, Some(digits), out);
             }),
         }
         out.push(b'\n');
