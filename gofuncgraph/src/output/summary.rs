@@ -45,7 +45,9 @@ pub struct SummaryRenderer<S> {
     symbols: S,
     settings: SummarySettings,
     aggregator: Aggregator,
-    /// The last line's moment when the summary was drawn.
+    /// The last line's moment.
+    latest: Option<MonotonicTime>,
+    /// The same when the summary was drawn, or the first line's.
     drawn: Option<MonotonicTime>,
     /// When that was.
     drawn_at: Option<Instant>,
@@ -60,6 +62,7 @@ impl<S: Symbols> SummaryRenderer<S> {
             symbols,
             settings,
             aggregator: Aggregator::new(AggregatorSettings::default()),
+            latest: None,
             drawn: None,
             drawn_at: None,
             has_news: false,
@@ -69,6 +72,7 @@ impl<S: Symbols> SummaryRenderer<S> {
     /// Draws what is known so far, as much of it as there is room for.
     fn draw(&mut self, screen: LiveScreen, out: &mut Vec<u8>) {
         self.has_news = false;
+        self.drawn = self.latest;
         self.drawn_at = Some(Instant::now());
         let mut text = Vec::new();
         write_summary(self.aggregator.profile(), self.settings.sort, &mut text);
@@ -95,11 +99,10 @@ impl<S: Symbols> Renderer for SummaryRenderer<S> {
         let Some(screen) = self.settings.live else {
             return;
         };
-        let is_due = self
-            .drawn
-            .is_none_or(|drawn| line.time - drawn >= REFRESH_INTERVAL);
-        if is_due {
-            self.drawn = Some(line.time);
+        self.latest = Some(line.time);
+        // Usually it is drawn in a pause, when trees are whole. There may be none.
+        let drawn = *self.drawn.get_or_insert(line.time);
+        if line.time - drawn >= REFRESH_INTERVAL {
             self.draw(screen, out);
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -110,10 +111,22 @@ impl Tracer {
     }
 
     /// Starts `command`; its standard output is collected if `collect`.
-    pub fn spawn(mut command: Command, collect: bool) -> Self {
+    pub fn spawn(command: Command, collect: bool) -> Self {
+        Self::spawn_into(command, Stdio::piped(), collect)
+    }
+
+    /// Starts a tracer whose standard output is `terminal`, and waits until it traces.
+    pub fn start_on(terminal: OwnedFd, binary: &Path, options: &[&str], targets: &[&str]) -> Self {
+        let command = Self::tracing(binary, options, targets);
+        let mut tracer = Self::spawn_into(command, terminal.into(), false);
+        tracer.wait_until_started();
+        tracer
+    }
+
+    fn spawn_into(mut command: Command, stdout: Stdio, collect: bool) -> Self {
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
