@@ -116,7 +116,7 @@ fn shows(shown: &[&str], printed: &[&str]) -> bool {
 fn shown_anew(shown: &[&str], printed: &[&str]) -> Vec<String> {
     let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
     let is_gap = |line: &&str| lines_left_out(line).is_some();
-    let Some(last_gap) = shown.iter().rposition(|line| is_gap(&line)) else {
+    let Some(last_gap) = shown.iter().rposition(|line| is_gap(line)) else {
         return owned(printed);
     };
     let tail = shown.len() - last_gap - 1;

@@ -18,6 +18,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gate_simulator::GateSimulator;
+use golden::{FIRST, LEAF, MIDDLE, OTHER, ROOT, SECOND, program};
 use readers::{SpeedscopePage, jq, python, speedscope};
 use serde_json::Value;
 use viewed::{long_tree, output, story};
@@ -42,6 +44,10 @@ fn traces() -> Vec<Trace> {
         ),
         ("top", simulated(&["--top", "3"])),
         (
+            "entries-lost",
+            Box::new(|more| output(more, &entries_lost())),
+        ),
+        (
             "dropped-long",
             Box::new(|more| {
                 let options = ["--max-calls", "2", "--slower-than", "5ms"];
@@ -51,6 +57,29 @@ fn traces() -> Vec<Trace> {
         ("example", Box::new(|more| replayed("example.rec", more))),
         ("go-list", Box::new(|more| replayed("go-list.rec", more))),
     ]
+}
+
+/// Of several calls around one another only the ends are seen: they begin at the same time, as far
+/// as is known.
+fn entries_lost() -> GateSimulator {
+    let mut program = program();
+    program.losing(|program| {
+        program.call(FIRST, ROOT);
+        program.call(FIRST, MIDDLE);
+    });
+    program.call(FIRST, LEAF);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.call(FIRST, OTHER);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.losing(|program| {
+        program.call(SECOND, ROOT);
+        program.call(SECOND, MIDDLE);
+    });
+    program.ret(SECOND);
+    program.ret(SECOND);
+    program
 }
 
 /// What the program prints of a recording that is checked in.
@@ -74,10 +103,6 @@ fn lines_of(json_lines: &str) -> Vec<Value> {
         .lines()
         .map(|line| serde_json::from_str(line).expect("every line is JSON"))
         .collect()
-}
-
-fn is_call(line: &Value) -> bool {
-    line["type"] == "call" || line["type"] == "open"
 }
 
 #[test]
@@ -173,11 +198,13 @@ fn duckdb_reads_json_lines() {
 }
 
 /// The functions of every goroutine's calls, by the name that speedscope has for its profile.
-fn functions_by_profile(json_lines: &str, program: &str) -> BTreeMap<String, BTreeSet<String>> {
+/// tests/format_rules.rs compares them with what other formats tell.
+fn functions_by_profile(chrome: &str, program: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let events: Vec<Value> = serde_json::from_str(chrome).expect("the whole is JSON");
     let mut profiles: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for call in lines_of(json_lines).iter().filter(|line| is_call(line)) {
-        let (pid, goid) = (&call["pid"], &call["goid"]);
-        let function = call["function"].as_str().expect("it is text");
+    for event in events.iter().filter(|event| event["ph"] == "B") {
+        let (pid, goid) = (&event["pid"], &event["tid"]);
+        let function = event["name"].as_str().expect("it is text");
         profiles
             .entry(format!(
                 "{program} (pid {pid}), goroutine {goid} (tid {goid})"
@@ -206,7 +233,7 @@ fn speedscope_shows_trace_events() {
             "go-list" => "go",
             _ => "server",
         };
-        let expected = functions_by_profile(&trace(&["-f", "jsonl"]), program);
+        let expected = functions_by_profile(&trace(&["-f", "chrome"]), program);
         if expected.len() > 1 {
             let shown: BTreeMap<_, _> = page
                 .profiles

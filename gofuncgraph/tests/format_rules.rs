@@ -6,6 +6,8 @@ mod gate_simulator;
 mod golden;
 #[path = "support/json_schema.rs"]
 mod json_schema;
+#[path = "support/trace_events.rs"]
+mod trace_events;
 #[path = "support/viewed.rs"]
 mod viewed;
 
@@ -18,6 +20,7 @@ use gate_simulator::GateSimulator;
 use gofuncgraph::events::Goroutine;
 use gofuncgraph::recording::RecordingReader;
 use serde_json::Value;
+use trace_events::check_chrome;
 use viewed::*;
 
 const VARIANTS: [&[&str]; 6] = [
@@ -137,112 +140,6 @@ fn json_lines_agree_with_one_another() {
             }
         }
     }
-}
-
-/// A call that trace events tell of: process, thread, function, begin and end in nanoseconds.
-type Slice = (u64, u64, String, u64, u64);
-
-/// Events of one track.
-#[derive(Default)]
-struct Track {
-    name: String,
-    has_sort_index: bool,
-    /// Kind, name, nanoseconds, and whether there are arguments.
-    events: Vec<(char, String, u64, bool)>,
-}
-
-/// Holds `text` against the Trace Event Format ("Trace Event Format", Google, 2016), and against
-/// what viewers ask for beyond it; gives its calls.
-///
-/// Only speedscope is run (tests/format_readers.rs). What others need was read from their sources
-/// and is checked here: Perfetto's `json_trace_parser` wants thread ids of 32 bits, sorts by time
-/// and keeps the order of what happened at the same time; Firefox Profiler's `import/chrome.ts`
-/// wants a name and `ph` of every event and a number as `ts` of those it shows, and takes some
-/// names for Chrome's own samples; chrome://tracing merges the arguments of B and E.
-fn check_chrome(text: &str) -> Vec<Slice> {
-    let events: Vec<Value> = serde_json::from_str(text).expect("the whole is JSON");
-    let mut processes = BTreeSet::new();
-    let mut tracks: BTreeMap<(u64, u64), Track> = BTreeMap::new();
-    for event in &events {
-        let text = |field: &str| event[field].as_str().unwrap_or_else(|| panic!("{event}"));
-        let id = |field: &str| {
-            let id = event[field].as_u64().filter(|id| *id <= u32::MAX.into());
-            id.unwrap_or_else(|| panic!("{event}"))
-        };
-        let (pid, tid) = (id("pid"), id("tid"));
-        let name = text("name").to_owned();
-        let microseconds = event["ts"].as_f64().expect("a number");
-        let arguments = event.get("args");
-        assert!(arguments.is_none_or(|it| it.as_object().is_some_and(|it| !it.is_empty())));
-        if text("ph") == "M" {
-            let arguments = arguments.unwrap_or_else(|| panic!("{event}"));
-            match name.as_str() {
-                "process_name" => {
-                    assert!(arguments["name"].is_string(), "{event}");
-                    assert!(processes.insert(pid), "{event}");
-                }
-                "thread_name" => {
-                    let name = arguments["name"].as_str().expect("it has a name");
-                    let track = Track {
-                        name: name.to_owned(),
-                        ..Track::default()
-                    };
-                    assert!(tracks.insert((pid, tid), track).is_none(), "{event}");
-                }
-                "thread_sort_index" => {
-                    assert!(arguments["sort_index"].is_u64(), "{event}");
-                    let track = tracks.get_mut(&(pid, tid)).expect("it was named");
-                    assert!(!std::mem::replace(&mut track.has_sort_index, true));
-                }
-                _ => panic!("{event}"),
-            }
-            continue;
-        }
-        let of_chrome = ["Profile", "ProfileChunk", "CpuProfile", "Screenshot"];
-        assert!(!name.is_empty() && !of_chrome.contains(&name.as_str()));
-        assert!(processes.contains(&pid), "{event}");
-        let track = tracks.get_mut(&(pid, tid)).expect("it was named before");
-        assert!(track.has_sort_index, "{event}");
-        let nanoseconds = (microseconds * 1e3).round();
-        assert!((microseconds * 1e3 - nanoseconds).abs() < 0.01, "{event}");
-        let kind = text("ph").chars().next().expect("it is not empty");
-        match kind {
-            'B' => assert!(event["cat"].is_string() && arguments.is_none(), "{event}"),
-            'E' => {}
-            'i' => assert!(event["cat"].is_string() && text("s") == "t", "{event}"),
-            _ => panic!("{event}"),
-        }
-        let time_ns = nanoseconds as u64;
-        track
-            .events
-            .push((kind, name, time_ns, arguments.is_some()));
-    }
-    let names: BTreeSet<_> = tracks
-        .iter()
-        .map(|((pid, _), track)| (pid, &track.name))
-        .collect();
-    assert_eq!(names.len(), tracks.len(), "a goroutine has two tracks");
-    let mut slices = Vec::new();
-    for ((pid, tid), mut track) in tracks {
-        // Readers do that.
-        track.events.sort_by_key(|(_, _, time_ns, _)| *time_ns);
-        let mut open: Vec<(String, u64)> = Vec::new();
-        for (kind, name, time_ns, has_arguments) in track.events {
-            match kind {
-                'B' => open.push((name, time_ns)),
-                'E' => {
-                    let (begun, begin_ns) = open.pop().expect("something is open");
-                    assert_eq!(begun, name, "at {time_ns}");
-                    assert!(begin_ns < time_ns || !has_arguments, "{name} at {time_ns}");
-                    slices.push((pid, tid, name, begin_ns, time_ns));
-                }
-                _ => {}
-            }
-        }
-        assert!(open.is_empty(), "{pid} {tid}: {open:?}");
-    }
-    slices.sort();
-    slices
 }
 
 /// Every call that JSON Lines tell of is there, and no other. Trace events have the monotonic

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
@@ -16,6 +17,11 @@ use crate::trace::{CallEnd, Note, PartEnd, TraceLine};
 /// again, which changes nothing.
 const MAX_NAMED_TRACKS: usize = 1 << 16;
 
+/// Of instants that are no calls.
+const OWN_CATEGORY: &str = "gofuncgraph";
+
+const ENTRY_NOT_KNOWN: &str = "entry not known";
+
 /// Perfetto takes thread ids of 32 bits. Goroutines of a process that began more than two thousand
 /// million are numbered from here on, as they appear; their names have their own ids.
 const FIRST_RENUMBERED: u32 = 1 << 31;
@@ -28,9 +34,11 @@ const FIRST_RENUMBERED: u32 = 1 << 31;
 /// anywhere: readers take one without `]`.
 ///
 /// What is known of a call stands in the arguments of its E. Readers merge those with the
-/// arguments of B, but for speedscope, which makes the arguments of B a part of the name. It also
-/// pairs events of one moment by their arguments, so such an E has none, and an instant tells
-/// what they would.
+/// arguments of B, but for speedscope, which makes the arguments of B a part of the name.
+///
+/// Readers order events by time, and not all keep the order of what happened at the same time.
+/// So a call of which only one moment is known is an instant, too. Ends come before beginnings
+/// then, and nothing else is possible.
 pub struct ChromeRenderer<S> {
     stacks: CallStacks<Slice>,
     writer: EventWriter<S>,
@@ -49,10 +57,19 @@ struct EventWriter<S> {
 }
 
 /// What an open call is known by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Slice {
     thread_id: u32,
     begin: MonotonicTime,
+    /// Its B is written when time has passed.
+    is_written: Cell<bool>,
+}
+
+/// Something without a duration.
+struct Instant<'a> {
+    name: &'a str,
+    category: &'a str,
+    time: MonotonicTime,
 }
 
 /// An event of the format.
@@ -159,9 +176,9 @@ impl<S: Symbols> CallVisitor for Events<'_, S> {
         goroutine: Goroutine,
         call: &OpenCall<Slice>,
         ending: CallEnding,
-        _: &[OpenCall<Slice>],
+        around: &[OpenCall<Slice>],
     ) {
-        self.writer.end(goroutine, call, ending, self.out);
+        self.writer.end(goroutine, call, ending, around, self.out);
     }
 
     fn note(
@@ -182,7 +199,12 @@ impl<S: Symbols> CallVisitor for Events<'_, S> {
         );
         let remark = String::from_utf8_lossy(&writer.remark).into_owned();
         let remark = remark.strip_prefix("// ").unwrap_or(&remark);
-        writer.instant(goroutine.pid, thread_id, time, remark, self.out);
+        let instant = Instant {
+            name: remark,
+            category: OWN_CATEGORY,
+            time,
+        };
+        writer.instant(goroutine.pid, thread_id, &instant, self.out);
     }
 }
 
@@ -194,30 +216,52 @@ impl<S: Symbols> EventWriter<S> {
         around: &[OpenCall<Slice>],
         out: &mut Vec<u8>,
     ) -> Slice {
-        let thread_id = self.thread_id(goroutine, around, out);
+        self.write_begins(goroutine, beginning.time, around, out);
+        Slice {
+            thread_id: self.thread_id(goroutine, around, out),
+            begin: beginning.time,
+            is_written: Cell::new(false),
+        }
+    }
+
+    /// Writes the beginnings of calls that are open at `time` and began before.
+    fn write_begins(
+        &mut self,
+        goroutine: Goroutine,
+        time: MonotonicTime,
+        open: &[OpenCall<Slice>],
+        out: &mut Vec<u8>,
+    ) {
+        let written = open.iter().rposition(|call| call.data.is_written.get());
+        let waiting = open.iter().skip(written.map_or(0, |index| index + 1));
+        for call in waiting.take_while(|call| call.data.begin < time) {
+            self.write_begin(goroutine, call, out);
+        }
+    }
+
+    fn write_begin(&mut self, goroutine: Goroutine, call: &OpenCall<Slice>, out: &mut Vec<u8>) {
+        call.data.is_written.set(true);
         self.separate(out);
-        let name = self
-            .symbols
-            .function_name(beginning.function)
-            .unwrap_or("?");
+        let name = self.symbols.function_name(call.function).unwrap_or("?");
         let event = TraceEvent::<()> {
             name,
             cat: Some(&package_of(name)),
             ph: "B",
-            ts: microseconds(beginning.time),
+            ts: microseconds(call.data.begin),
             pid: goroutine.pid,
-            tid: thread_id,
+            tid: call.data.thread_id,
             s: None,
             args: None,
         };
         push_json(&event, out);
-        if beginning.call.is_none() {
-            let remark = format!("{name}: entry not known");
-            self.instant(goroutine.pid, thread_id, beginning.time, &remark, out);
-        }
-        Slice {
-            thread_id,
-            begin: beginning.time,
+        if call.call.is_none() {
+            let remark = format!("{name}: {ENTRY_NOT_KNOWN}");
+            let instant = Instant {
+                name: &remark,
+                category: OWN_CATEGORY,
+                time: call.data.begin,
+            };
+            self.instant(goroutine.pid, call.data.thread_id, &instant, out);
         }
     }
 
@@ -226,16 +270,24 @@ impl<S: Symbols> EventWriter<S> {
         goroutine: Goroutine,
         call: &OpenCall<Slice>,
         ending: CallEnding,
+        around: &[OpenCall<Slice>],
         out: &mut Vec<u8>,
     ) {
-        let Slice { thread_id, begin } = call.data;
         let is_plain = matches!(ending.how, CallEnd::Returned { .. });
         let ended = (!is_plain).then(|| end_name(ending.how));
-        let has_arguments = begin != ending.time;
-        if let Some(ended) = ended.filter(|_| !has_arguments) {
-            let name = self.symbols.function_name(call.function).unwrap_or("?");
-            let remark = format!("{name}: {ended}");
-            self.instant(goroutine.pid, thread_id, ending.time, &remark, out);
+        let mut time = ending.time;
+        if ending.how == CallEnd::ExitLost {
+            // It was over before it was noticed: by the next event, which may begin a tree that
+            // is written before this one.
+            time.time_ns = time.time_ns.saturating_sub(1);
+        }
+        if !call.data.is_written.get() {
+            if call.data.begin >= time {
+                self.write_moment(goroutine, call, ended, out);
+                return;
+            }
+            self.write_begins(goroutine, time, around, out);
+            self.write_begin(goroutine, call, out);
         }
         self.separate(out);
         let name = self.symbols.function_name(call.function).unwrap_or("?");
@@ -257,29 +309,43 @@ impl<S: Symbols> EventWriter<S> {
             name: &name,
             cat: None,
             ph: "E",
-            ts: microseconds(ending.time),
+            ts: microseconds(time),
             pid: goroutine.pid,
-            tid: thread_id,
+            tid: call.data.thread_id,
             s: None,
-            args: (has_arguments && !is_empty).then_some(arguments),
+            args: (!is_empty).then_some(arguments),
         };
         push_json(&event, out);
     }
 
-    fn instant(
+    /// Instead of B and E at the same time.
+    fn write_moment(
         &mut self,
-        pid: u32,
-        thread_id: u32,
-        time: MonotonicTime,
-        remark: &str,
+        goroutine: Goroutine,
+        call: &OpenCall<Slice>,
+        ended: Option<&str>,
         out: &mut Vec<u8>,
     ) {
+        let name = self.symbols.function_name(call.function).unwrap_or("?");
+        let package = package_of(name).into_owned();
+        let entry = call.call.is_none().then_some(ENTRY_NOT_KNOWN);
+        let remarks: Vec<&str> = entry.into_iter().chain(ended).collect();
+        let name = format!("{name}: {}", remarks.join(", "));
+        let instant = Instant {
+            name: &name,
+            category: &package,
+            time: call.data.begin,
+        };
+        self.instant(goroutine.pid, call.data.thread_id, &instant, out);
+    }
+
+    fn instant(&mut self, pid: u32, thread_id: u32, instant: &Instant<'_>, out: &mut Vec<u8>) {
         self.separate(out);
         let event = TraceEvent::<()> {
-            name: remark,
-            cat: Some("gofuncgraph"),
+            name: instant.name,
+            cat: Some(instant.category),
             ph: "i",
-            ts: microseconds(time),
+            ts: microseconds(instant.time),
             pid,
             tid: thread_id,
             s: Some("t"),
