@@ -115,8 +115,10 @@ fn shows(shown: &[&str], printed: &[&str]) -> bool {
 /// `printed`, with lines left out where `shown` leaves some out.
 fn shown_anew(shown: &[&str], printed: &[&str]) -> Vec<String> {
     let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
-    let is_gap = |line: &&str| lines_left_out(line).is_some();
-    let Some(last_gap) = shown.iter().rposition(|line| is_gap(line)) else {
+    let last_gap = shown
+        .iter()
+        .rposition(|line| lines_left_out(line).is_some());
+    let Some(last_gap) = last_gap else {
         return owned(printed);
     };
     let tail = shown.len() - last_gap - 1;

@@ -15,7 +15,7 @@ mod viewed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use gate_simulator::GateSimulator;
@@ -24,39 +24,76 @@ use readers::{SpeedscopePage, jq, python, speedscope};
 use serde_json::Value;
 use viewed::{long_tree, output, story};
 
-/// What is shown: a name, and what is written with options such as `-f jsonl`.
-type Trace = (&'static str, Box<dyn Fn(&[&str]) -> String>);
+/// Something to be shown in a format.
+struct Trace {
+    name: &'static str,
+    source: Source,
+    options: &'static [&'static str],
+}
 
-fn traces() -> Vec<Trace> {
-    fn simulated(options: &'static [&'static str]) -> Box<dyn Fn(&[&str]) -> String> {
-        Box::new(move |more| output(&[options, more].concat(), &story()))
+enum Source {
+    Simulated(fn() -> GateSimulator),
+    Recording(&'static str),
+}
+
+use Source::{Recording, Simulated};
+
+const TRACES: [Trace; 9] = [
+    trace("story", Simulated(story), &[]),
+    trace("cut", Simulated(story), &["--max-calls", "2"]),
+    trace(
+        "dropped",
+        Simulated(story),
+        &["--max-calls", "2", "--slower-than", "5ms"],
+    ),
+    trace(
+        "dropped-long",
+        Simulated(long_tree),
+        &["--max-calls", "2", "--slower-than", "5ms"],
+    ),
+    trace(
+        "hidden",
+        Simulated(story),
+        &["--max-calls", "3", "--calls-slower-than", "2ms"],
+    ),
+    trace("top", Simulated(story), &["--top", "3"]),
+    trace("entries-lost", Simulated(entries_lost), &[]),
+    trace("example", Recording("example.rec"), &[]),
+    trace("go-list", Recording("go-list.rec"), &[]),
+];
+
+const fn trace(name: &'static str, source: Source, options: &'static [&'static str]) -> Trace {
+    Trace {
+        name,
+        source,
+        options,
     }
-    vec![
-        ("story", simulated(&[])),
-        ("cut", simulated(&["--max-calls", "2"])),
-        (
-            "dropped",
-            simulated(&["--max-calls", "2", "--slower-than", "5ms"]),
-        ),
-        (
-            "hidden",
-            simulated(&["--max-calls", "3", "--calls-slower-than", "2ms"]),
-        ),
-        ("top", simulated(&["--top", "3"])),
-        (
-            "entries-lost",
-            Box::new(|more| output(more, &entries_lost())),
-        ),
-        (
-            "dropped-long",
-            Box::new(|more| {
-                let options = ["--max-calls", "2", "--slower-than", "5ms"];
-                output(&[&options, more].concat(), &long_tree())
-            }),
-        ),
-        ("example", Box::new(|more| replayed("example.rec", more))),
-        ("go-list", Box::new(|more| replayed("go-list.rec", more))),
-    ]
+}
+
+impl Trace {
+    /// What is written with `options`, such as `-f jsonl`.
+    fn shown(&self, options: &[&str]) -> String {
+        let options = [self.options, options].concat();
+        match self.source {
+            Simulated(program) => output(&options, &program()),
+            Recording(recording) => replayed(recording, &options),
+        }
+    }
+
+    /// In a format, with a name for a file.
+    fn file(&self, format: &str, extension: &str) -> (String, String) {
+        let name = format!("{}.{extension}", self.name);
+        (name, self.shown(&["-f", format]))
+    }
+
+    /// What processes are called.
+    fn program(&self) -> &'static str {
+        match self.source {
+            Simulated(_) => "server",
+            Recording("example.rec") => "example-go",
+            Recording(_) => "go",
+        }
+    }
 }
 
 /// Of several calls around one another only the ends are seen: they begin at the same time, as far
@@ -109,8 +146,9 @@ fn lines_of(json_lines: &str) -> Vec<Value> {
 fn jq_reads_json_lines() {
     let query = "[.[] | select(.type == \"call\")] | length, (map(.duration_ns) | add), \
                  (map(.function) | unique | join(\" \"))";
-    for (name, trace) in traces() {
-        let text = trace(&["-f", "jsonl"]);
+    for trace in &TRACES {
+        let name = trace.name;
+        let text = trace.shown(&["-f", "jsonl"]);
         let lines = lines_of(&text);
         let calls: Vec<&Value> = lines.iter().filter(|line| line["type"] == "call").collect();
         let sum: u64 = calls
@@ -183,14 +221,12 @@ for path in paths:
 #[test]
 fn duckdb_reads_json_lines() {
     let directory = tempfile::tempdir().expect("one can be made");
-    let files: Vec<PathBuf> = traces()
-        .iter()
-        .map(|(name, trace)| {
-            let file = directory.path().join(name).with_extension("jsonl");
-            fs::write(&file, trace(&["-f", "jsonl"])).expect("it can be written");
-            file
-        })
-        .collect();
+    let files = TRACES.map(|trace| {
+        let (name, text) = trace.file("jsonl", "jsonl");
+        let file = directory.path().join(name);
+        fs::write(&file, text).expect("it can be written");
+        file
+    });
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/jsonl.schema.json");
     let said = python(READ_WITH_PYTHON, std::iter::once(&schema).chain(&files));
     assert_eq!(said.lines().count(), files.len(), "{said}");
@@ -219,21 +255,12 @@ fn functions_by_profile(chrome: &str, program: &str) -> BTreeMap<String, BTreeSe
 /// nothing strange in them.
 #[test]
 fn speedscope_shows_trace_events() {
-    let traces = traces();
-    let files: Vec<(String, String)> = traces
-        .iter()
-        .map(|(name, trace)| (format!("{name}.json"), trace(&["-f", "chrome"])))
-        .collect();
+    let files = TRACES.map(|trace| trace.file("chrome", "json"));
     let pages = speedscope(&files);
-    for ((name, trace), page) in traces.iter().zip(pages) {
+    for ((trace, (name, text)), page) in TRACES.iter().zip(&files).zip(pages) {
         assert_eq!(page.error, None, "{name}");
         assert_eq!(page.warnings, Vec::<String>::new(), "{name}");
-        let program = match *name {
-            "example" => "example-go",
-            "go-list" => "go",
-            _ => "server",
-        };
-        let expected = functions_by_profile(&trace(&["-f", "chrome"]), program);
+        let expected = functions_by_profile(text, trace.program());
         if expected.len() > 1 {
             let shown: BTreeMap<_, _> = page
                 .profiles
@@ -254,11 +281,7 @@ fn speedscope_shows_trace_events() {
 
 #[test]
 fn speedscope_shows_folded_stacks() {
-    let traces = traces();
-    let files: Vec<(String, String)> = traces
-        .iter()
-        .map(|(name, trace)| (format!("{name}.folded"), trace(&["-f", "folded"])))
-        .collect();
+    let files = TRACES.map(|trace| trace.file("folded", "folded"));
     for ((name, text), page) in files.iter().zip(speedscope(&files)) {
         assert_eq!(page.error, None, "{name}");
         assert_eq!(page.warnings, Vec::<String>::new(), "{name}");
@@ -304,9 +327,10 @@ fn frames_of(folded: &str) -> BTreeSet<String> {
 /// A flame graph has every function, and nothing was left out of it.
 #[test]
 fn inferno_draws_folded_stacks() {
-    for (name, trace) in traces() {
+    for trace in &TRACES {
+        let name = trace.name;
         for value in ["self", "total", "calls"] {
-            let text = trace(&["-f", "folded", "--fold-by", value]);
+            let text = trace.shown(&["-f", "folded", "--fold-by", value]);
             let mut options = inferno::flamegraph::Options::default();
             // No frame is too narrow to be drawn.
             options.min_width = 0.0;

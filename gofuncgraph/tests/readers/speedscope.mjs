@@ -24,12 +24,21 @@ const CONTENT_TYPES = {
   ".wasm": "application/wasm",
 };
 
-const EXPECTED = [
-  /GL Driver Message/,
+// Runs in the page. Kept there, as there may be many.
+function collectProblems() {
+  window.problems = [];
   // Said of every call whose end has arguments, of which its beginning cannot know. The call is
   // ended all the same.
-  /^ts=\S+ Tried to end ".*\. Ending .* instead\.$/s,
-];
+  const expected = /^ts=\S+ Tried to end ".*\. Ending .* instead\.$/s;
+  for (const kind of ["warn", "error"]) {
+    console[kind] = (...words) => {
+      const text = words.join(" ");
+      if (!expected.test(text)) {
+        window.problems.push(text);
+      }
+    };
+  }
+}
 
 async function answer(request, response) {
   const { pathname } = new URL(request.url, "http://127.0.0.1");
@@ -49,12 +58,7 @@ async function answer(request, response) {
 async function open(context, origin, index) {
   const said = { error: null, warnings: [], profiles: [] };
   const page = await context.newPage();
-  page.on("console", (message) => {
-    const isProblem = ["warning", "error"].includes(message.type());
-    if (isProblem && !EXPECTED.some((words) => words.test(message.text()))) {
-      said.warnings.push(message.text());
-    }
-  });
+  await page.addInitScript(collectProblems);
   page.on("pageerror", (error) => said.warnings.push(String(error)));
   const dialog = page.waitForEvent("dialog").then(async (dialog) => {
     said.error = dialog.message();
@@ -70,6 +74,7 @@ async function open(context, origin, index) {
   // What comes first decides; the others end with the page.
   const ends = [dialog, failed, loaded];
   await Promise.any(ends);
+  said.warnings.push(...(await page.evaluate(() => window.problems)));
   await page.screenshot({ path: path.join(screenshots, `${name}.png`) });
   await page.close();
   await Promise.allSettled(ends);
@@ -120,6 +125,8 @@ const context = await playwright.chromium.launchPersistentContext(profile, {
   ],
 });
 try {
+  // Machines may be busy.
+  context.setDefaultTimeout(120_000);
   const origin = `http://127.0.0.1:${server.address().port}`;
   await context.route("**/*", (route) =>
     route.request().url().startsWith(origin) ? route.continue() : route.abort(),
