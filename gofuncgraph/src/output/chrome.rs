@@ -37,8 +37,8 @@ const FIRST_RENUMBERED: u32 = 1 << 31;
 /// arguments of B, but for speedscope, which makes the arguments of B a part of the name.
 ///
 /// Readers order events by time, and not all keep the order of what happened at the same time.
-/// So a call of which only one moment is known is an instant, too. Ends come before beginnings
-/// then, and nothing else is possible.
+/// So a call of which only one moment is known is an instant, too: then what ends at a moment
+/// began before it, and readers that put ends first are right.
 pub struct ChromeRenderer<S> {
     stacks: CallStacks<Slice>,
     writer: EventWriter<S>,

@@ -40,7 +40,7 @@ pub struct SummarySettings {
     pub live: Option<LiveScreen>,
 }
 
-/// Writes a table of all functions, as the README's section on summaries describes it.
+/// Writes a table of all functions, as docs/FORMATS.md describes it.
 pub struct SummaryRenderer<S> {
     symbols: S,
     settings: SummarySettings,

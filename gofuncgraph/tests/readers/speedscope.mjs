@@ -113,7 +113,7 @@ const context = await playwright.chromium.launchPersistentContext(profile, {
   executablePath: chromium,
   headless: true,
   // Only rows that there is room for are drawn.
-  viewport: { width: 1600, height: 8000 },
+  viewport: { width: 1200, height: 2000 },
   args: [
     "--no-sandbox",
     "--disable-gpu",
