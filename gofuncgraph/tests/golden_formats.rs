@@ -100,6 +100,24 @@ fn folded() {
     );
 }
 
+/// What is hidden is somewhere in the sums.
+#[test]
+fn hidden_calls_keep_their_place_in_folded_stacks() {
+    let folded = |options: &[&str]| output(&[&["-f", "folded"], options].concat(), &long_tree());
+    let sum = |text: &str| -> u64 {
+        let values = text.lines().filter_map(|line| line.rsplit_once(' '));
+        values
+            .map(|(_, value)| value.parse::<u64>().expect("a number"))
+            .sum()
+    };
+    for value in ["self", "calls"] {
+        let whole = folded(&["--fold-by", value]);
+        let hidden = folded(&["--fold-by", value, "--calls-slower-than", "2ms"]);
+        assert!(hidden.contains(";(hidden) "), "{hidden}");
+        assert_eq!(sum(&hidden), sum(&whole), "{hidden}");
+    }
+}
+
 /// What a tree that was cut says of whole calls is what it says uncut.
 #[test]
 fn cuts_do_not_change_whole_calls() {

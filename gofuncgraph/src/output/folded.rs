@@ -24,6 +24,9 @@ const DEEPER: &str = "(deeper)";
 /// Stands for the calls below a stack for which there was no more room.
 const OTHERS: &str = "(others)";
 
+/// Stands for the calls that a filter hides but tells of.
+const HIDDEN: &str = "(hidden)";
+
 /// What is counted for each stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoldedValue {
@@ -56,6 +59,7 @@ enum Frame {
     Function(FunctionId),
     Deeper,
     Others,
+    Hidden,
 }
 
 #[derive(Debug)]
@@ -117,7 +121,7 @@ impl<S: Symbols> CallVisitor for Fold<S> {
         around: &[OpenCall<Place>],
     ) -> Place {
         let parent = around.last().map(|parent| parent.data);
-        self.place(parent, beginning.function)
+        self.place(parent, Frame::Function(beginning.function))
     }
 
     fn end(
@@ -143,12 +147,27 @@ impl<S: Symbols> CallVisitor for Fold<S> {
         }
     }
 
-    fn note(&mut self, _: Goroutine, _: MonotonicTime, _: &Note, _: &[OpenCall<Place>]) {}
+    fn note(&mut self, _: Goroutine, _: MonotonicTime, note: &Note, around: &[OpenCall<Place>]) {
+        let Note::Hidden { calls, total, .. } = note else {
+            return;
+        };
+        let parent = around.last().map(|parent| parent.data);
+        let place = self.place(parent, Frame::Hidden);
+        let value = match self.value {
+            FoldedValue::Calls => *calls,
+            FoldedValue::TotalTime if place.is_shared => 0,
+            FoldedValue::SelfTime | FoldedValue::TotalTime => {
+                u64::try_from(total.as_nanos()).unwrap_or(u64::MAX)
+            }
+        };
+        if let Some(node) = self.nodes.get_mut(place.node as usize) {
+            node.value = node.value.saturating_add(value);
+        }
+    }
 }
 
 impl<S: Symbols> Fold<S> {
-    fn place(&mut self, parent: Option<Place>, function: FunctionId) -> Place {
-        let frame = Frame::Function(function);
+    fn place(&mut self, parent: Option<Place>, frame: Frame) -> Place {
         let parent_node = parent.map(|parent| parent.node);
         if let Some(&node) = self.children.get(&(parent_node, frame)) {
             return Place {
@@ -166,7 +185,7 @@ impl<S: Symbols> Fold<S> {
             };
         }
         let (frames, bytes_before) = at.map_or((0, 0), |at| (at.frames, at.line_bytes + 1));
-        let name_bytes = self.symbols.function_name(function).map_or(1, str::len);
+        let name_bytes = self.name_bytes(frame);
         let frame = if frames + 1 >= MAX_FRAMES {
             Frame::Deeper
         } else if self.nodes.len() >= MAX_STACKS
@@ -182,12 +201,7 @@ impl<S: Symbols> Fold<S> {
                 is_shared: false,
             };
         }
-        let line_bytes = bytes_before
-            + match frame {
-                Frame::Function(_) => name_bytes,
-                Frame::Deeper => DEEPER.len(),
-                Frame::Others => OTHERS.len(),
-            };
+        let line_bytes = bytes_before + self.name_bytes(frame);
         self.line_bytes = self.line_bytes.saturating_add(line_bytes);
         // There are at most twice MAX_STACKS.
         let node = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
@@ -202,6 +216,15 @@ impl<S: Symbols> Fold<S> {
         Place {
             node,
             is_shared: false,
+        }
+    }
+
+    fn name_bytes(&mut self, frame: Frame) -> usize {
+        match frame {
+            Frame::Function(function) => self.symbols.function_name(function).map_or(1, str::len),
+            Frame::Deeper => DEEPER.len(),
+            Frame::Others => OTHERS.len(),
+            Frame::Hidden => HIDDEN.len(),
         }
     }
 
@@ -230,6 +253,7 @@ impl<S: Symbols> Fold<S> {
                     }
                     Frame::Deeper => line.extend_from_slice(DEEPER.as_bytes()),
                     Frame::Others => line.extend_from_slice(OTHERS.as_bytes()),
+                    Frame::Hidden => line.extend_from_slice(HIDDEN.as_bytes()),
                 }
                 for byte in line.iter_mut().skip(start) {
                     if *byte == b';' {
