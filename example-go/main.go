@@ -4,6 +4,9 @@
 //   - /bar writes one line, after a debug message that takes up to a second.
 //   - /send asks a netlink-like peer, which sometimes never answers.
 //
+// A third, /report, is what a performance check watches; -regression makes it
+// slower.
+//
 // Nothing in it knows about tracing: build it as it is, run it, and ask where
 // the time goes.
 //
@@ -30,16 +33,18 @@ func main() {
 	addr := flag.String("addr", ":8080", "address to listen on; port 0 takes a free one")
 	maxDelay := flag.Duration("max-delay", time.Second, "the longest a debug message takes")
 	dropEvery := flag.Uint64("drop-every", 10, "leave every Nth message of /send unanswered; 0 answers all")
+	planted := noRegression
+	flag.Var(&planted, "regression", "makes /report slower: none, slower-query or repeated-query")
 	flag.Parse()
 
-	if err := run(*addr, *maxDelay, *dropEvery); err != nil {
+	if err := run(*addr, *maxDelay, *dropEvery, planted); err != nil {
 		fmt.Fprintln(os.Stderr, "example-go:", err)
 		os.Exit(1)
 	}
 }
 
 // run serves until SIGINT or SIGTERM, then lets the requests in flight finish.
-func run(addr string, maxDelay time.Duration, dropEvery uint64) error {
+func run(addr string, maxDelay time.Duration, dropEvery uint64, planted regression) error {
 	log.SetMaxDelay(maxDelay)
 	client := netlink.Dial(netlink.Peer{ReplyTime: 600 * time.Microsecond, DropEvery: dropEvery})
 	defer client.Close()
@@ -47,6 +52,7 @@ func run(addr string, maxDelay time.Duration, dropEvery uint64) error {
 	handlers := http.NewServeMux()
 	handlers.HandleFunc("/bar", handleBar)
 	handlers.HandleFunc("/send", (&sender{client}).handleSend)
+	handlers.HandleFunc("/report", newReporter(planted).handleReport)
 
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
