@@ -202,6 +202,29 @@ fn what_costs_most_comes_first_and_is_real() {
 }
 
 #[test]
+fn requests_of_another_kind_do_not_change_a_path() {
+    let mixed = |others: u64| {
+        let mut program = GateSimulator::new([ROOT, OTHER]);
+        for request in 0..100 + others {
+            let root = if request < 100 { ROOT } else { OTHER };
+            program.call(FIRST, root);
+            program.call(FIRST, MIDDLE);
+            program.ret(FIRST);
+            program.ret(FIRST);
+        }
+        recorded("x", &program, &[])
+    };
+    let diff = diff(&mixed(50).profile, &mixed(400).profile, DIFF_LEVEL);
+    assert_eq!(diff.paths.len(), 4);
+    for row in &diff.paths {
+        assert!(!row.is_real(), "{row:?}");
+        assert_eq!(row.new.map(|side| side.calls_per_tree), Some(1.0));
+    }
+    let tree = text(|out| write_report_tree(&mixed(50).profile, SortKey::Total, out));
+    assert_eq!(tree.matches("1.00").count(), 4, "{tree}");
+}
+
+#[test]
 fn the_same_program_differs_in_nothing() {
     let base = recorded("base.rec", &server(USUAL), &[]);
     for seed in 2..22 {

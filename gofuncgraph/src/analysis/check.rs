@@ -2,16 +2,20 @@
 
 use std::rc::Rc;
 
-use super::durations::{Durations, quantile_of};
-use super::profile::{Profile, TreeShare};
+use super::durations::{Durations, quantile_of, rank};
+use super::profile::{FunctionProfile, Profile, TreeShare};
 use super::rule::{Comparison, Limit, Metric, Rule};
-use super::significance::{Direction, permutation_test};
+use super::significance::{Direction, Ranked, least_probability, level_of_each, permutation_test};
 use super::slow_tree::SlowTree;
 use super::watch::Watched;
 
 /// The level of the tests unless the user says otherwise: a difference is called real if chance
 /// alone makes one as large in one of a hundred cases.
 pub const DEFAULT_LEVEL: f64 = 0.01;
+
+/// Most durations of a function that are rearranged if a rule chooses several functions; more
+/// would take too long.
+const SAMPLES_OF_SEVERAL: usize = 1024;
 
 /// What was found in one or several recordings, read with the watches of the rules.
 #[derive(Clone, Debug)]
@@ -53,8 +57,12 @@ pub struct Compared {
     /// Probability of a difference like this, or a larger one, by chance; `None` if it was not
     /// asked for, because the factor is not reached.
     pub probability: Option<f64>,
+    /// It is so improbable that the difference is called real.
+    pub is_real: bool,
     /// Durations, calls or trees that were compared, of the baseline and the new recording.
     pub samples: (usize, usize),
+    /// With fewer samples not even the clearest difference would be called real.
+    pub is_enough: bool,
 }
 
 /// What a rule says of one function, or of all of its functions together.
@@ -70,6 +78,14 @@ pub struct Finding {
     pub compared: Option<Compared>,
     /// The rule's condition holds.
     pub fails: bool,
+}
+
+impl Finding {
+    /// It could not have failed, whatever was found.
+    pub fn cannot_fail(&self) -> bool {
+        let compared = self.compared.as_ref();
+        !self.fails && compared.is_some_and(|compared| !compared.is_enough)
+    }
 }
 
 /// Why a rule cannot be applied.
@@ -88,11 +104,14 @@ pub enum Gap {
         /// The function; `None`: what the rule counts in.
         function: Option<String>,
     },
+    /// There is no call of a function that the rule counts. Does not fail the rule: that may be
+    /// what it is for.
+    NeverCalled,
 }
 
 impl Gap {
     fn fails(&self) -> bool {
-        !matches!(self, Self::NotInBaseline { .. })
+        !matches!(self, Self::NotInBaseline { .. } | Self::NeverCalled)
     }
 }
 
@@ -113,6 +132,11 @@ impl Verdict {
     /// The build shall fail.
     pub fn failed(&self) -> bool {
         self.findings.iter().any(|finding| finding.fails) || self.gaps.iter().any(Gap::fails)
+    }
+
+    /// The rule could not have failed: there is nothing to compare with, or too little.
+    pub fn untold(&self) -> bool {
+        !self.failed() && self.findings.iter().all(Finding::cannot_fail)
     }
 }
 
@@ -161,65 +185,78 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn check_durations(&self, verdict: &mut Verdict) {
-        for function in &self.new.profile.functions {
-            let is_chosen = self
-                .rule
-                .functions
-                .as_ref()
-                .is_some_and(|chosen| chosen.matches(&function.name));
-            let durations = &function.calls.durations;
-            let Some(found) = duration_metric(self.rule.metric, durations).filter(|_| is_chosen)
-            else {
-                continue;
-            };
-            let Limit::Baseline { factor } = self.rule.limit else {
-                verdict
-                    .findings
-                    .push(self.finding(Some(&function.name), Measure::Time(found)));
-                continue;
-            };
-            let compared = self.baselines.iter().filter_map(|baseline| {
-                let same = baseline
-                    .profile
-                    .functions
-                    .iter()
-                    .find(|other| other.name == function.name)?;
-                let value = duration_metric(self.rule.metric, &same.calls.durations)?;
-                let test = || {
-                    permutation_test(
-                        same.calls.durations.sample_ns(),
-                        durations.sample_ns(),
-                        self.direction(),
-                        self.level,
-                        |values| sample_metric(self.rule.metric, values),
-                    )
-                };
-                Some(Compared {
-                    baseline: baseline.name.clone(),
-                    value: Measure::Time(value),
-                    probability: self.probability(found, value * factor, test),
-                    samples: (
-                        same.calls.durations.sample_ns().len(),
-                        durations.sample_ns().len(),
-                    ),
-                })
-            });
-            let found = Measure::Time(found);
-            self.compare(
-                Some(&function.name),
-                found,
-                factor,
-                compared.collect(),
-                verdict,
-            );
+        let chosen = |function: &&FunctionProfile| {
+            let functions = self.rule.functions.as_ref();
+            functions.is_some_and(|chosen| chosen.matches(&function.name))
+        };
+        let measured: Vec<(&FunctionProfile, f64)> = self
+            .new
+            .profile
+            .functions
+            .iter()
+            .filter(chosen)
+            .filter_map(|function| {
+                let found = duration_metric(self.rule.metric, &function.calls.durations)?;
+                Some((function, found))
+            })
+            .collect();
+        for (function, found) in &measured {
+            if let Limit::Baseline { factor } = self.rule.limit {
+                let compared = self.compare_durations(function, *found, factor, measured.len());
+                let found = Measure::Time(*found);
+                self.compare(Some(&function.name), found, factor, compared, verdict);
+            } else {
+                let finding = self.finding(Some(&function.name), Measure::Time(*found));
+                verdict.findings.push(finding);
+            }
         }
-        if verdict.findings.is_empty() && verdict.gaps.is_empty() {
+        if measured.is_empty() {
             verdict.gaps.push(Gap::NoCalls);
         }
         verdict.findings.sort_by(|left, right| {
             let worse = right.found.number().total_cmp(&left.found.number());
             right.fails.cmp(&left.fails).then(worse)
         });
+    }
+
+    /// What each baseline that has the function says of it, being one of `functions`.
+    fn compare_durations(
+        &self,
+        function: &FunctionProfile,
+        found: f64,
+        factor: f64,
+        functions: usize,
+    ) -> Vec<Compared> {
+        let level = level_of_each(self.level, functions);
+        let most = if functions > 1 {
+            SAMPLES_OF_SEVERAL
+        } else {
+            usize::MAX
+        };
+        let new_ns = evenly_spaced(function.calls.durations.sample_ns(), most);
+        let compared = self.baselines.iter().filter_map(|baseline| {
+            let mut functions = baseline.profile.functions.iter();
+            let same = functions.find(|other| other.name == function.name)?;
+            let value = duration_metric(self.rule.metric, &same.calls.durations)?;
+            let base_ns = evenly_spaced(same.calls.durations.sample_ns(), most);
+            let test = || {
+                permutation_test(&base_ns, &new_ns, self.direction(), level, |values| {
+                    sample_metric(self.rule.metric, values)
+                })
+            };
+            let probability = self.probability(found, value * factor, test);
+            let samples = (base_ns.len(), new_ns.len());
+            let is_enough = self.is_enough(samples, level);
+            Some(Compared {
+                baseline: baseline.name.clone(),
+                value: Measure::Time(value),
+                probability,
+                is_real: is_enough && probability.is_some_and(|it| it <= level),
+                samples,
+                is_enough,
+            })
+        });
+        compared.collect()
     }
 
     fn check_sums(&self, verdict: &mut Verdict) {
@@ -230,8 +267,13 @@ impl Context<'_> {
                 return;
             }
         };
+        let is_never_called = self.rule.metric != Metric::Lost && self.watched.all.calls == 0;
         let Limit::Baseline { factor } = self.rule.limit else {
-            verdict.findings.push(self.finding(None, found));
+            let finding = self.finding(None, found);
+            if is_never_called && !finding.fails {
+                verdict.gaps.push(Gap::NeverCalled);
+            }
+            verdict.findings.push(finding);
             return;
         };
         let compared = self.baselines.iter().filter_map(|baseline| {
@@ -246,14 +288,22 @@ impl Context<'_> {
                     |shares| share_metric(self.rule.metric, shares),
                 )
             };
+            let probability = self.probability(found.number(), value.number() * factor, test);
+            let samples = (watched.sample().len(), self.watched.sample().len());
+            let is_enough = self.is_enough(samples, self.level);
             Some(Compared {
                 baseline: baseline.name.clone(),
                 value,
-                probability: self.probability(found.number(), value.number() * factor, test),
-                samples: (watched.sample().len(), self.watched.sample().len()),
+                probability,
+                is_real: is_enough && probability.is_some_and(|it| it <= self.level),
+                samples,
+                is_enough,
             })
         });
         self.compare(None, found, factor, compared.collect(), verdict);
+        if is_never_called && !verdict.failed() {
+            verdict.gaps.push(Gap::NeverCalled);
+        }
     }
 
     /// What is measured of the new recording. With a baseline it is that of a tree, since
@@ -304,6 +354,24 @@ impl Context<'_> {
         }
     }
 
+    /// Whether samples of the baseline and the new recording can show a difference at `level`.
+    fn is_enough(&self, (base, new): (usize, usize), level: f64) -> bool {
+        let ranked = |count: usize| Ranked {
+            count,
+            rank: match self.rule.metric {
+                Metric::Quantile { quantile } => rank(count, quantile) + 1,
+                Metric::Max | Metric::MostCalls => count,
+                _ => 1,
+            },
+        };
+        let (base, new) = (ranked(base), ranked(new));
+        let least = match self.direction() {
+            Direction::Smaller => least_probability(new, base),
+            Direction::Larger | Direction::Different => least_probability(base, new),
+        };
+        least <= level
+    }
+
     fn direction(&self) -> Direction {
         match self.rule.comparison {
             Comparison::Above | Comparison::AtLeast => Direction::Larger,
@@ -335,16 +403,12 @@ impl Context<'_> {
         compared: Vec<Compared>,
         verdict: &mut Verdict,
     ) {
-        let fails = |compared: &Compared| {
-            compared
-                .probability
-                .is_some_and(|probability| probability <= self.level)
-        };
-        let all_fail = compared.iter().all(fails);
+        let all_fail = compared.iter().all(|compared| compared.is_real);
         let distance = |compared: &Compared| (found.number() - compared.value.number()).abs();
         let closest = compared.into_iter().min_by(|left, right| {
+            let weight = |compared: &Compared| (compared.is_real, !compared.is_enough);
             let sooner = distance(left).total_cmp(&distance(right));
-            fails(left).cmp(&fails(right)).then(sooner)
+            weight(left).cmp(&weight(right)).then(sooner)
         });
         let Some(closest) = closest else {
             verdict.gaps.push(Gap::NotInBaseline {
@@ -365,6 +429,12 @@ impl Context<'_> {
             fails: all_fail,
         });
     }
+}
+
+/// At most `most` of the values, which may be in the order of time.
+fn evenly_spaced(values: &[u64], most: usize) -> Vec<u64> {
+    let step = values.len().div_ceil(most).max(1);
+    values.iter().copied().step_by(step).collect()
 }
 
 /// In nanoseconds; `None` if there are no durations.

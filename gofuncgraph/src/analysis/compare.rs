@@ -24,15 +24,15 @@ const P99_SAMPLES: usize = 1024;
 pub struct Figures {
     /// Calls, whether or not they have a duration.
     pub calls: u64,
-    /// Calls in a finished tree, on average.
+    /// Calls in a finished tree, on average; of a path in those trees that have its root.
     pub calls_per_tree: f64,
     /// Median of the durations, in nanoseconds.
     pub p50_ns: Option<u64>,
     /// 99 of 100 calls took at most so long, in nanoseconds.
     pub p99_ns: Option<u64>,
-    /// Time inside in a finished tree, callees included, on average, in nanoseconds.
+    /// Time inside in such a tree, callees included, on average, in nanoseconds.
     pub total_ns_per_tree: f64,
-    /// Time inside in a finished tree without traced callees, on average, in nanoseconds.
+    /// Time inside in such a tree without traced callees, on average, in nanoseconds.
     pub self_ns_per_tree: f64,
 }
 
@@ -111,42 +111,76 @@ pub struct Diff {
 /// Puts two profiles side by side. Differences of functions and of paths are called real such
 /// that of each at most the share `level` is chance, on average.
 pub fn diff(base: &Profile, new: &Profile, level: f64) -> Diff {
-    let functions = |profile| {
-        let profile: &Profile = profile;
-        let functions = profile.functions.iter();
-        functions
-            .map(|function| (vec![function.name.clone()], &function.calls))
-            .collect()
-    };
-    let paths = |profile| {
-        let profile: &Profile = profile;
-        let paths = profile.paths.iter().enumerate();
-        paths
-            .map(|(index, path)| {
-                let functions = profile.path_functions(index).into_iter();
-                let names = functions.map(|it| profile.function_name(it).to_owned());
-                (names.collect(), &path.calls)
-            })
-            .collect()
-    };
-    let trees = (base.finished_trees(), new.finished_trees());
     Diff {
-        functions: rows(functions(base), functions(new), trees, level),
-        paths: rows(paths(base), paths(new), trees, level),
-        finished_trees: trees,
+        functions: rows(&functions(base), &functions(new), level),
+        paths: rows(&paths(base), &paths(new), level),
+        finished_trees: (base.finished_trees(), new.finished_trees()),
     }
 }
 
-type Named<'a> = BTreeMap<Vec<String>, &'a CallStatistics>;
+/// One side of the rows.
+struct Side<'a> {
+    calls: BTreeMap<Vec<String>, &'a CallStatistics>,
+    trees: Trees,
+}
 
-fn rows(base: Named<'_>, new: Named<'_>, trees: (u64, u64), level: f64) -> Vec<DiffRow> {
-    let mut names: Vec<&Vec<String>> = base.keys().chain(new.keys()).collect();
+/// The finished trees that a row's calls are counted in.
+enum Trees {
+    All(u64),
+    /// Those with the path's root.
+    ByRoot(BTreeMap<String, u64>),
+}
+
+impl Side<'_> {
+    fn trees(&self, path: &[String]) -> u64 {
+        match &self.trees {
+            Trees::All(trees) => *trees,
+            Trees::ByRoot(trees) => {
+                let root = path.first().and_then(|root| trees.get(root));
+                root.copied().unwrap_or(0)
+            }
+        }
+    }
+}
+
+fn functions(profile: &Profile) -> Side<'_> {
+    let functions = profile.functions.iter();
+    Side {
+        calls: functions
+            .map(|function| (vec![function.name.clone()], &function.calls))
+            .collect(),
+        trees: Trees::All(profile.finished_trees()),
+    }
+}
+
+fn paths(profile: &Profile) -> Side<'_> {
+    let paths = profile.paths.iter().enumerate();
+    let name = |function| profile.function_name(function).to_owned();
+    let roots = profile.roots.iter();
+    Side {
+        calls: paths
+            .map(|(index, path)| {
+                let functions = profile.path_functions(index).into_iter();
+                (functions.map(name).collect(), &path.calls)
+            })
+            .collect(),
+        trees: Trees::ByRoot(
+            roots
+                .map(|root| (name(root.function), root.finished))
+                .collect(),
+        ),
+    }
+}
+
+fn rows(base: &Side<'_>, new: &Side<'_>, level: f64) -> Vec<DiffRow> {
+    let mut names: Vec<&Vec<String>> = base.calls.keys().chain(new.calls.keys()).collect();
     names.sort_unstable();
     names.dedup();
     let mut rows: Vec<DiffRow> = names
         .into_iter()
         .map(|name| {
-            let sides = (base.get(name).copied(), new.get(name).copied());
+            let sides = (base.calls.get(name).copied(), new.calls.get(name).copied());
+            let trees = (base.trees(name), new.trees(name));
             let per_tree = |value: fn(&TreeShare) -> u64| {
                 undecided(mann_whitney(
                     &values_of_trees(sides.0, trees.0, value),

@@ -282,8 +282,8 @@ fn log_bucket(duration_ns: u64) -> usize {
     (2 * decade as usize + usize::from(above_three)).min(LOG_BUCKETS - 1)
 }
 
-/// Where the quantile stands among `count` sorted values (nearest rank).
-fn rank(count: usize, quantile: f64) -> usize {
+/// Where the quantile stands among `count` sorted values, counted from 0 (nearest rank).
+pub(super) fn rank(count: usize, quantile: f64) -> usize {
     // Rounding must not lift an exact product, such as 0.99 * 100, to the next rank.
     let rank = (quantile * count as f64 - 1e-9).ceil();
     // As a float it is between 0 and the count, and conversions saturate.

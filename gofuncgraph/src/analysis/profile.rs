@@ -200,6 +200,13 @@ impl Profile {
         functions
     }
 
+    /// The trees whose root a path begins with; none if no such tree is over.
+    pub fn root_of_path(&self, path: usize) -> RootProfile {
+        let function = self.path_functions(path).first().copied();
+        let root = self.roots.iter().find(|it| Some(it.function) == function);
+        root.copied().unwrap_or_default()
+    }
+
     /// Share (0 to 1) of `time_ns` in the time of the finished trees; `None` if there is none.
     pub fn share_of_trees(&self, time_ns: u64) -> Option<f64> {
         let all = self.finished_ns();

@@ -2,8 +2,14 @@
 
 use super::random::Random;
 
-/// Rearrangements of a permutation test.
-const PERMUTATIONS: u32 = 1999;
+/// Rearrangements of a permutation test, the real arrangement among them.
+const ARRANGEMENTS: u32 = 2000;
+
+/// The same for a level that needs more.
+const MOST_ARRANGEMENTS: u32 = 20_000;
+
+/// The least level that a permutation test is made at.
+const LEAST_LEVEL: f64 = 2.0 / MOST_ARRANGEMENTS as f64;
 
 /// Which way a difference goes that is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +60,9 @@ pub fn mann_whitney(first: &[u64], second: &[u64]) -> Option<f64> {
 
 /// The probability that `statistic` of the second sample minus that of the first is at least so
 /// far in `direction` when both are of the same distribution: a permutation test with 1999
-/// random rearrangements, so that the least answer is 1/2000 (Good, "Permutation, Parametric and
-/// Bootstrap Tests of Hypotheses", 2005). Stops early, with a lower bound, once the answer is
-/// certain to exceed `level`. `None` if a sample is empty.
+/// random rearrangements, so that the least answer is 1/2000, or with more, so that it is half of
+/// `level` (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005). Stops early,
+/// with a lower bound, once the answer is certain to exceed `level`. `None` if a sample is empty.
 pub fn permutation_test<T: Copy>(
     first: &[T],
     second: &[T],
@@ -82,9 +88,11 @@ pub fn permutation_test<T: Copy>(
     let tolerance = found.abs() * 1e-9;
     let mut random = Random::new(0x7065_726d);
     let fewer = first.len().min(second.len());
-    let certain = (level * f64::from(PERMUTATIONS + 1)).ceil() as u32 + 1;
+    // Between its bounds, and conversions saturate.
+    let arrangements = ((2.0 / level).ceil() as u32).clamp(ARRANGEMENTS, MOST_ARRANGEMENTS);
+    let certain = (level * f64::from(arrangements)).ceil() as u32 + 1;
     let mut as_far = 1_u32;
-    for _ in 0..PERMUTATIONS {
+    for _ in 1..arrangements {
         // Choosing the smaller sample is enough; it stands first or last.
         random.choose_first(&mut all, fewer);
         if first.len() > second.len() {
@@ -97,7 +105,45 @@ pub fn permutation_test<T: Copy>(
             }
         }
     }
-    Some(f64::from(as_far) / f64::from(PERMUTATIONS + 1))
+    Some(f64::from(as_far) / f64::from(arrangements))
+}
+
+/// The level of each of `tests`, if that one of them calls chance real shall be no likelier than
+/// `level` (Bonferroni's correction); but none that [`permutation_test`] could not reach.
+pub fn level_of_each(level: f64, tests: usize) -> f64 {
+    (level / tests.max(1) as f64).max(LEAST_LEVEL)
+}
+
+/// How many values a sample has, and which of them, counted from 1 in their order, is compared
+/// with that of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ranked {
+    /// At least 1.
+    pub count: usize,
+    /// From 1 to the count.
+    pub rank: usize,
+}
+
+/// The least answer that a [`permutation_test`] with all rearrangements can give: that of samples
+/// of which every value of one lies below every value of the other. A test whose level is less
+/// never calls anything real.
+///
+/// For averages every rank gives the answer that rank 1 gives.
+pub fn least_probability(lower: Ranked, upper: Ranked) -> f64 {
+    // As far apart are only arrangements that leave the lower sample's values up to its rank, and
+    // the upper sample's from its rank on, where they are.
+    let free = (lower.count + upper.rank).saturating_sub(lower.rank + 1);
+    let free_of_lower = lower.count.saturating_sub(lower.rank);
+    let as_far = ln_choose(free, free_of_lower);
+    (as_far - ln_choose(lower.count + upper.count, lower.count)).exp()
+}
+
+/// Logarithm of the number of ways to choose `some` of `all`.
+fn ln_choose(all: usize, some: usize) -> f64 {
+    let fewer = some.min(all.saturating_sub(some));
+    (1..=fewer)
+        .map(|number| ((all - fewer + number) as f64 / number as f64).ln())
+        .sum()
 }
 
 /// Which of these probabilities say that something is real, if of all that do at most the share
@@ -174,6 +220,71 @@ mod tests {
         let mean = |values: &mut [u64]| values.iter().sum::<u64>() as f64 / values.len() as f64;
         let probability = permutation_test(&[1, 2, 3], &[7, 8, 9], Direction::Larger, 0.01, mean);
         assert!(probability.expect("some") > 0.01);
+    }
+
+    #[test]
+    fn the_least_answer_is_that_of_samples_that_do_not_touch() {
+        type Statistic = fn(&mut [u64]) -> f64;
+        // Of all ways to choose one part, those in which the statistics are as far apart.
+        fn counted(first: &[u64], second: &[u64], statistic: Statistic) -> f64 {
+            let all: Vec<u64> = first.iter().chain(second).copied().collect();
+            let difference = |lower: &mut Vec<u64>, upper: &mut Vec<u64>| {
+                statistic(upper.as_mut_slice()) - statistic(lower.as_mut_slice())
+            };
+            let found = difference(&mut first.to_vec(), &mut second.to_vec());
+            let (mut as_far, mut ways) = (0.0, 0.0);
+            for choice in 0_u32..1 << all.len() {
+                if choice.count_ones() as usize != first.len() {
+                    continue;
+                }
+                let part = |wanted: u32| -> Vec<u64> {
+                    let numbered = all.iter().enumerate();
+                    let chosen = numbered.filter(|(index, _)| choice >> index & 1 == wanted);
+                    chosen.map(|(_, value)| *value).collect()
+                };
+                ways += 1.0;
+                as_far += f64::from(u8::from(difference(&mut part(1), &mut part(0)) >= found));
+            }
+            as_far / ways
+        }
+        let median = |values: &mut [u64]| quantile_of(values, 0.5).unwrap_or(0) as f64;
+        let longest = |values: &mut [u64]| values.iter().copied().max().unwrap_or(0) as f64;
+        let sum = |values: &mut [u64]| values.iter().sum::<u64>() as f64 / values.len() as f64;
+        for (lower, upper) in [(5, 5), (3, 6), (7, 2), (1, 1), (6, 6)] {
+            let values: Vec<u64> = (0..).map(|n| n * n + 3).take(lower + upper).collect();
+            let (first, second) = values.split_at(lower);
+            let ranks: [(Statistic, usize, usize); 3] = [
+                (median, lower.div_ceil(2), upper.div_ceil(2)),
+                (longest, lower, upper),
+                (sum, 1, 1),
+            ];
+            for (statistic, rank, upper_rank) in ranks {
+                let least = least_probability(
+                    Ranked { count: lower, rank },
+                    Ranked {
+                        count: upper,
+                        rank: upper_rank,
+                    },
+                );
+                let counted = counted(first, second, statistic);
+                assert!(
+                    (least - counted).abs() < 1e-9,
+                    "{lower} {upper}: {least} {counted}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_level_that_many_tests_share_can_still_be_reached() {
+        let first: Vec<u64> = (100..140).collect();
+        let second: Vec<u64> = (230..290).collect();
+        for tests in [1, 20, 10_000] {
+            let level = level_of_each(0.01, tests);
+            let mean = |values: &mut [u64]| values.iter().sum::<u64>() as f64 / values.len() as f64;
+            let probability = permutation_test(&first, &second, Direction::Larger, level, mean);
+            assert!(probability.expect("some") <= level, "{tests}");
+        }
     }
 
     #[test]

@@ -80,7 +80,8 @@ pub struct DiffOptions {
 /// A recording against rules.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct CheckOptions {
-    /// The recording to check; - is standard input
+    /// The recording to check; - is standard input. It stands first, because --baseline and
+    /// --fail-if take every word up to the next option
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
 

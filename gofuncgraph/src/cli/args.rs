@@ -33,6 +33,10 @@ const AFTER_RECORD_HELP: &str = "\
 The recording holds every event, whatever is shown: output options given here only decide what
 --count counts, and are what replay uses unless it is told otherwise.";
 
+// clap would write NEW last, where --baseline or --fail-if would take it.
+pub(super) const CHECK_USAGE: &str = "\
+gofuncgraph check <NEW> [--baseline <BASE>...] [--fail-if <EXPR>...] [--rules <FILE>] [OPTIONS]";
+
 const AFTER_CHECK_HELP: &str = "\
 Examples:
   gofuncgraph check new.rec --fail-if 'p99(main.handleBar) > 50ms' 'lost > 0'
@@ -89,7 +93,7 @@ pub(super) enum Command {
     #[command(disable_help_flag = true)]
     Diff(DiffOptions),
     /// Fail if a recording breaks a rule, for instance against a baseline
-    #[command(after_help = AFTER_CHECK_HELP, disable_help_flag = true)]
+    #[command(after_help = AFTER_CHECK_HELP, disable_help_flag = true, override_usage = CHECK_USAGE)]
     Check(CheckOptions),
 }
 

@@ -13,6 +13,7 @@ mod settings;
 
 use std::ffi::OsString;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 pub use analysis_options::{CheckOptions, DiffFormat, DiffOptions, ReportOptions, SortKey};
@@ -49,15 +50,35 @@ pub fn parse_in(
 ) -> Result<Command, clap::Error> {
     let words: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let usage_error = |error: SettingsError| {
-        args::CommandLine::command().error(clap::error::ErrorKind::ValueValidation, error)
+        args::CommandLine::command().error(ErrorKind::ValueValidation, error)
     };
     if words.iter().any(|word| word == "--") {
         return Err(usage_error(SettingsError::CommandToLaunch));
     }
     let line = args::CommandLine::try_parse_from(words).map_err(|mut error| {
         // clap's advice is to write `--` before the word, which is reserved here.
-        error.remove(clap::error::ContextKind::Suggested);
+        error.remove(ContextKind::Suggested);
+        if is_without_recording_to_check(&error) {
+            let advice = "NEW stands before --baseline and --fail-if, which take every word up to the next option";
+            let advice = ContextValue::StyledStrs(vec![advice.into()]);
+            error.insert(ContextKind::Suggested, advice);
+        }
         error
     })?;
     Command::resolve(line, environment).map_err(usage_error)
+}
+
+/// `check` was told no recording, or an option before it took it.
+fn is_without_recording_to_check(error: &clap::Error) -> bool {
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) => missing.as_slice(),
+        _ => &[],
+    };
+    error.kind() == ErrorKind::MissingRequiredArgument
+        && usage.contains(args::CHECK_USAGE)
+        && missing.iter().any(|argument| argument == "<NEW>")
 }

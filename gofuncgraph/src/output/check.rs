@@ -29,17 +29,27 @@ impl CheckReport<'_> {
             .count()
     }
 
+    fn untold(&self) -> usize {
+        self.verdicts
+            .iter()
+            .filter(|verdict| verdict.untold())
+            .count()
+    }
+
     fn outcome(&self) -> String {
-        let rules = number_of(self.verdicts.len() as u64, "rule");
-        match self.failed() {
-            0 => format!("{rules} passed"),
-            failed => format!("{failed} of {rules} failed"),
+        let count = self.verdicts.len();
+        let rules = number_of(count as u64, "rule");
+        match (self.failed(), self.untold()) {
+            (0, 0) => format!("{rules} passed"),
+            (0, untold) => format!("{} of {rules} passed, {untold} skipped", count - untold),
+            (failed, 0) => format!("{failed} of {rules} failed"),
+            (failed, untold) => format!("{failed} of {rules} failed, {untold} skipped"),
         }
     }
 }
 
 /// Appends a line for each rule, with what was expected, found and the tree in question for those
-/// that failed, and at the end how many did.
+/// that failed, and at the end how many did. A rule that could not have failed is called skipped.
 pub fn write_check_text(report: &CheckReport<'_>, out: &mut Vec<u8>) {
     let mut push = |line: &str| {
         out.extend_from_slice(line.as_bytes());
@@ -49,7 +59,13 @@ pub fn write_check_text(report: &CheckReport<'_>, out: &mut Vec<u8>) {
         push(&format!("warning: {}", plain(warning)));
     }
     for verdict in report.verdicts {
-        let word = if verdict.failed() { "FAIL" } else { "ok  " };
+        let word = if verdict.failed() {
+            "FAIL"
+        } else if verdict.untold() {
+            "skip"
+        } else {
+            "ok  "
+        };
         push(&format!("{word} {}", plain(&verdict.rule.text)));
         for line in details(report.new, verdict) {
             push(&format!("       {line}"));
@@ -66,7 +82,13 @@ pub fn write_check_markdown(report: &CheckReport<'_>, out: &mut Vec<u8>) {
     }
     text.push_str("\n| | rule | found |\n| :--- | :--- | :--- |\n");
     for verdict in report.verdicts {
-        let mark = if verdict.failed() { "❌" } else { "✅" };
+        let mark = if verdict.failed() {
+            "❌"
+        } else if verdict.untold() {
+            "⚠️"
+        } else {
+            "✅"
+        };
         let found: Vec<String> = statements(verdict)
             .iter()
             .map(|it| markdown_text(it))
@@ -97,11 +119,12 @@ pub fn write_check_markdown(report: &CheckReport<'_>, out: &mut Vec<u8>) {
 
 /// Appends JUnit's XML: one test case a rule, in the class `gofuncgraph.check`.
 pub fn write_check_junit(report: &CheckReport<'_>, out: &mut Vec<u8>) {
-    let (tests, failures) = (report.verdicts.len(), report.failed());
+    let tests = report.verdicts.len();
+    let (failures, skipped) = (report.failed(), report.untold());
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <testsuites tests=\"{tests}\" failures=\"{failures}\">\n  \
-         <testsuite name=\"gofuncgraph check {}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\">\n",
+         <testsuite name=\"gofuncgraph check {}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\">\n",
         xml(&report.new.name)
     );
     for verdict in report.verdicts {
@@ -110,8 +133,14 @@ pub fn write_check_junit(report: &CheckReport<'_>, out: &mut Vec<u8>) {
             xml(&verdict.rule.text)
         ));
         let details = details(report.new, verdict).join("\n");
-        if verdict.failed() {
-            let message = statements(verdict).into_iter().next().unwrap_or_default();
+        let message = statements(verdict).into_iter().next();
+        let message = message.map_or_else(String::new, |message| plain(&message));
+        if verdict.untold() {
+            text.push_str(&format!(
+                ">\n      <skipped message=\"{}\"/>\n    </testcase>\n",
+                xml(&message)
+            ));
+        } else if verdict.failed() {
             text.push_str(&format!(
                 ">\n      <failure message=\"{}\" type=\"rule\">{}</failure>\n    </testcase>\n",
                 xml(&message),
@@ -208,7 +237,19 @@ fn statements(verdict: &Verdict) -> Vec<String> {
         .map(|finding| statement(&verdict.rule, finding))
         .collect();
     if failed && findings.len() > listed {
-        statements.push(format!("and {} more functions", findings.len() - listed));
+        let left = number_of((findings.len() - listed) as u64, "more function");
+        statements.push(format!("and {left}"));
+    }
+    let cannot_fail = |findings: &mut dyn Iterator<Item = &Finding>| {
+        findings.filter(|finding| finding.cannot_fail()).count()
+    };
+    let listed = cannot_fail(&mut findings.iter().take(listed).copied());
+    let unlisted = cannot_fail(&mut verdict.findings.iter()) - listed;
+    if unlisted > 0 {
+        let functions = number_of(unlisted as u64, "more function");
+        statements.push(format!(
+            "{functions} with too few samples to tell a difference from chance"
+        ));
     }
     statements.extend(verdict.gaps.iter().map(|gap| gap_text(&verdict.rule, gap)));
     statements
@@ -234,17 +275,18 @@ fn statement(rule: &Rule, finding: &Finding) -> String {
             compared.baseline
         ));
         let (base, new) = compared.samples;
-        match compared.probability {
-            None => text.push_str("within the factor)"),
+        text.push_str(&match compared.probability {
             Some(probability) if finding.fails => {
-                text.push_str(&format!(
-                    "real: p = {probability:.4} from {base} and {new})"
-                ));
+                format!("real: p = {probability:.4} from {base} and {new})")
             }
-            Some(_) => text.push_str(&format!(
-                "but {base} and {new} samples do not show that it is more than chance)"
-            )),
-        }
+            _ if !compared.is_enough => {
+                format!("{base} and {new} samples are too few to tell a difference from chance)")
+            }
+            None => "within the factor)".to_owned(),
+            Some(_) => {
+                format!("but {base} and {new} samples do not show that it is more than chance)")
+            }
+        });
     }
     text
 }
@@ -286,6 +328,10 @@ fn gap_text(rule: &Rule, gap: &Gap) -> String {
             pattern(&rule.per)
         ),
         Gap::NoTrees => "no tree has a measured duration".to_owned(),
+        Gap::NeverCalled => format!(
+            "no call of {} was recorded: if there should be, was it renamed, inlined or not traced?",
+            pattern(&rule.functions)
+        ),
         Gap::NotInBaseline { function } => format!(
             "{} is not in the baseline, so there is nothing to compare with",
             function.as_deref().unwrap_or("what it counts")

@@ -9,6 +9,9 @@ use crate::analysis::{Change, Diff, DiffRow, Figures};
 /// Marks a difference that is real.
 const REAL: char = '*';
 
+/// What three of the columns mean.
+const AVERAGES: &str = "calls, self and total are those of a tree, of paths a tree with that root";
+
 /// What a comparison's text needs beside the comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiffHeading {
@@ -42,7 +45,7 @@ pub fn write_diff_text(diff: &Diff, heading: &DiffHeading, out: &mut Vec<u8>) {
         push(format!("warning: {}", plain(warning)));
     }
     push(format!(
-        "{REAL} real difference; calls, self and total are those of a tree"
+        "{REAL} more than chance between these recordings; {AVERAGES}"
     ));
     for (title, rows) in [("function", &diff.functions), ("path", &diff.paths)] {
         out.push(b'\n');
@@ -58,7 +61,7 @@ pub fn write_diff_markdown(diff: &Diff, heading: &DiffHeading, out: &mut Vec<u8>
         out.push(b'\n');
     };
     push(format!(
-        "Base: {} ({}), new: {} ({}). A `{REAL}` marks a real difference; calls, self and total are those of a tree.",
+        "Base: {} ({}), new: {} ({}). A `{REAL}` marks what is more than chance between these recordings; {AVERAGES}.",
         markdown_code(&heading.base),
         trees(diff.finished_trees.0),
         markdown_code(&heading.new),

@@ -3,10 +3,11 @@
 use super::measure::{number_of, share, time};
 use super::summary::{headline, sort_value, write_notes};
 use super::table::{Align, Table, plain};
-use crate::analysis::Profile;
+use crate::analysis::{PathProfile, Profile};
 use crate::cli::SortKey;
 
-/// Appends one tree in which all calls with the same path are one line.
+/// Appends one tree in which all calls with the same path are one line. Averages and shares are
+/// those of the finished trees with the path's root.
 pub fn write_report_tree(profile: &Profile, sort: SortKey, out: &mut Vec<u8>) {
     out.extend_from_slice(headline(profile).as_bytes());
     out.push(b'\n');
@@ -24,27 +25,20 @@ pub fn write_report_tree(profile: &Profile, sort: SortKey, out: &mut Vec<u8>) {
         ("p99", Align::Right),
         ("function", Align::Left),
     ]);
-    let finished = profile.finished_trees();
-    for path in in_order(profile, sort) {
+    for (index, path) in in_order(profile, sort) {
         let calls = &path.calls;
+        let root = profile.root_of_path(index);
         let quantiles = calls.durations.quantiles();
         let quantile =
             |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| time(value as f64));
-        let per_tree = if finished == 0 {
-            "-".to_owned()
-        } else {
-            format!(
-                "{:.2}",
-                calls.in_finished_trees.calls as f64 / finished as f64
-            )
-        };
+        let inside = calls.in_finished_trees;
+        let of_root = |part: u64, all: u64| (all > 0).then(|| part as f64 / all as f64);
+        let optional = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         table.push(vec![
             calls.all.calls.to_string(),
-            per_tree,
+            optional(of_root(inside.calls, root.finished).map(|calls| format!("{calls:.2}"))),
             time(calls.all.total_ns as f64),
-            profile
-                .share_of_trees(calls.in_finished_trees.total_ns)
-                .map_or_else(|| "-".to_owned(), share),
+            optional(of_root(inside.total_ns, root.total_ns).map(share)),
             time(calls.all.self_ns as f64),
             quantile(quantiles.map(|it| it.p50_ns)),
             quantile(quantiles.map(|it| it.p99_ns)),
@@ -66,8 +60,8 @@ pub fn write_report_tree(profile: &Profile, sort: SortKey, out: &mut Vec<u8>) {
     }
 }
 
-/// Each path before those of its callees, siblings in the order that `sort` names.
-fn in_order(profile: &Profile, sort: SortKey) -> Vec<&crate::analysis::PathProfile> {
+/// Each path, with its index, before those of its callees, siblings in the order that `sort` names.
+fn in_order(profile: &Profile, sort: SortKey) -> Vec<(usize, &PathProfile)> {
     let name = |path: usize| {
         let path = profile.paths.get(path);
         path.map_or("", |path| profile.function_name(path.function))
@@ -90,7 +84,7 @@ fn in_order(profile: &Profile, sort: SortKey) -> Vec<&crate::analysis::PathProfi
     let mut ordered = Vec::with_capacity(profile.paths.len());
     let mut waiting = roots;
     while let Some(index) = waiting.pop() {
-        ordered.extend(profile.paths.get(index));
+        ordered.extend(profile.paths.get(index).map(|path| (index, path)));
         if let Some(siblings) = callees.get_mut(index) {
             last_first(siblings);
             waiting.append(siblings);

@@ -27,7 +27,9 @@ pub(super) fn report(options: &ReportOptions) -> Result<(), AnalysisError> {
     one_standard_input(options.files.iter().map(AsRef::as_ref))?;
     let mut aggregator = Aggregator::new(AggregatorSettings::default());
     for path in &options.files {
-        read(path, &mut aggregator)?;
+        // What was lost stands in the report.
+        let recording = read(path, &mut aggregator)?;
+        recording.cut.iter().for_each(warn);
     }
     let (profile, _) = aggregator.into_parts();
     let mut out = Vec::new();
@@ -45,11 +47,18 @@ pub(super) fn report(options: &ReportOptions) -> Result<(), AnalysisError> {
 /// As [`report`].
 pub(super) fn diff(options: &DiffOptions) -> Result<(), AnalysisError> {
     one_standard_input([options.base.as_ref(), options.new.as_ref()])?;
-    let (base, base_header) = recorded(&options.base, &[], 2)?;
-    let (new, new_header) = recorded(&options.new, &[], 2)?;
+    let mut warnings = Vec::new();
+    let (base, base_header) = recorded(&options.base, &[], 2, &mut warnings)?;
+    let (new, new_header) = recorded(&options.new, &[], 2, &mut warnings)?;
     let diff = analysis::diff(&base.profile, &new.profile, DIFF_LEVEL);
+    warnings.extend(differences(
+        &base.name,
+        &base_header,
+        &new.name,
+        &new_header,
+    ));
     let heading = DiffHeading {
-        warnings: differences(&base.name, &base_header, &new.name, &new_header),
+        warnings,
         base: base.name,
         new: new.name,
         top: options.top.map(|top| top as usize),
@@ -60,9 +69,7 @@ pub(super) fn diff(options: &DiffOptions) -> Result<(), AnalysisError> {
         DiffFormat::Markdown => write_diff_markdown(&diff, &heading, &mut out),
         DiffFormat::Jsonl => {
             write_diff_json_lines(&diff, &mut out);
-            for warning in &heading.warnings {
-                notice(format_args!("warning: {warning}"));
-            }
+            heading.warnings.iter().for_each(warn);
         }
     }
     print(&out)
@@ -85,10 +92,10 @@ pub(super) fn check(options: &CheckOptions) -> Result<(), AnalysisError> {
     }
     let recordings = 1 + options.baseline.len();
     let mut warnings = Vec::new();
-    let (new, new_header) = recorded(&options.new, &rules, recordings)?;
+    let (new, new_header) = recorded(&options.new, &rules, recordings, &mut warnings)?;
     let mut baselines = Vec::new();
     for path in &options.baseline {
-        let (baseline, header) = recorded(path, &rules, recordings)?;
+        let (baseline, header) = recorded(path, &rules, recordings, &mut warnings)?;
         warnings.extend(differences(&baseline.name, &header, &new.name, &new_header));
         baselines.push(baseline);
     }
@@ -99,6 +106,8 @@ pub(super) fn check(options: &CheckOptions) -> Result<(), AnalysisError> {
         warnings: &warnings,
     };
     let mut out = Vec::new();
+    write_check_text(&report, &mut out);
+    print(&out)?;
     for (path, write_report) in [
         (&options.junit, write_check_junit as WriteReport),
         (&options.markdown, write_check_markdown),
@@ -112,9 +121,6 @@ pub(super) fn check(options: &CheckOptions) -> Result<(), AnalysisError> {
             })?;
         }
     }
-    out.clear();
-    write_check_text(&report, &mut out);
-    print(&out)?;
     match verdicts
         .iter()
         .filter(|verdict| Verdict::failed(verdict))
@@ -170,18 +176,29 @@ fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Reads one of `recordings` that share the memory for samples.
+/// Reads one of `recordings` that share the memory for samples. What is missing in it is added
+/// to the `warnings`.
 fn recorded(
     path: &Path,
     rules: &[Rule],
     recordings: usize,
+    warnings: &mut Vec<String>,
 ) -> Result<(Recorded, RecordingHeader), AnalysisError> {
     let mut aggregator = Aggregator::new(AggregatorSettings {
         watches: rules.iter().map(Rule::watch).collect(),
         sample_bytes: DEFAULT_SAMPLE_BYTES / recordings.max(1),
     });
-    let header = read(path, &mut aggregator)?;
+    let ReadRecording { header, cut } = read(path, &mut aggregator)?;
     let (profile, watched) = aggregator.into_parts();
+    warnings.extend(cut);
+    let lost = profile.losses.events;
+    if lost > 0 {
+        warnings.push(format!(
+            "{} has gaps: {} lost, so there were more calls than it shows; record fewer functions, or with a larger --buffer",
+            path.display(),
+            if lost == 1 { "1 event was".to_owned() } else { format!("{lost} events were") }
+        ));
+    }
     let recorded = Recorded {
         name: path.display().to_string(),
         profile,
@@ -190,8 +207,15 @@ fn recorded(
     Ok((recorded, header))
 }
 
+/// A recording that was read.
+struct ReadRecording {
+    header: RecordingHeader,
+    /// That its end is missing, as a sentence.
+    cut: Option<String>,
+}
+
 /// Reads a recording to its end.
-fn read(path: &Path, aggregator: &mut Aggregator) -> Result<RecordingHeader, AnalysisError> {
+fn read(path: &Path, aggregator: &mut Aggregator) -> Result<ReadRecording, AnalysisError> {
     let read_error = |source: RecordingError| AnalysisError::Read {
         path: path.to_owned(),
         source,
@@ -218,12 +242,13 @@ fn read(path: &Path, aggregator: &mut Aggregator) -> Result<RecordingHeader, Ana
         {}
         assembler.finish(reader.time(), &mut sink);
     }
-    if matches!(reader.end(), Some(ReadEnd::Cut { .. }) | None) {
-        notice(format_args!(
-            "warning: {} was cut; it is read up to its last whole block",
+    let is_cut = matches!(reader.end(), Some(ReadEnd::Cut { .. }) | None);
+    let cut = is_cut.then(|| {
+        format!(
+            "{} was cut; it is read up to its last whole block",
             path.display()
-        ));
-    }
+        )
+    });
     // Losses that no goroutine tells of are known by the counters alone.
     let located = aggregator.profile().losses.events - lost_before;
     let losses = reader.losses();
@@ -233,7 +258,12 @@ fn read(path: &Path, aggregator: &mut Aggregator) -> Result<RecordingHeader, Ana
         .saturating_add(losses.malformed_records);
     aggregator.add_lost_events(counted.saturating_sub(located));
     aggregator.end_recording();
-    Ok(reader.header().clone())
+    let header = reader.header().clone();
+    Ok(ReadRecording { header, cut })
+}
+
+fn warn(warning: &String) {
+    notice(format_args!("warning: {warning}"));
 }
 
 /// What makes two recordings hard to compare, a sentence each.
@@ -268,10 +298,15 @@ fn differences(
             }
         )
     };
+    let program = |header: &RecordingHeader| {
+        let module = header.target.main_module.clone();
+        module.unwrap_or_else(|| "one without a module".to_owned())
+    };
     let go_version = |header: &RecordingHeader| header.target.go_version.clone();
     let kernel = |header: &RecordingHeader| header.host.kernel.clone();
     type Property<'a> = &'a dyn Fn(&RecordingHeader) -> String;
-    let properties: [(&str, Property<'_>); 4] = [
+    let properties: [(&str, Property<'_>); 5] = [
+        ("another program", &program),
         ("another Go version", &go_version),
         ("another kind of machine", &machine),
         ("another kernel", &kernel),

@@ -64,7 +64,7 @@ pub enum AnalysisError {
         source: io::Error,
     },
     /// The build shall fail.
-    #[error("{failed} of {rules} rules failed")]
+    #[error("{failed} of {rules} rule{} failed", if *rules == 1 { "" } else { "s" })]
     RulesFailed {
         /// How many.
         failed: usize,
