@@ -1,11 +1,13 @@
 //! What README.md and docs/*.md show of commands on recordings is what these commands print.
 //!
 //! An example is a fenced block of ```` ```console ```` whose first line is `$ gofuncgraph`
-//! followed by ` replay`, ` report`, ` diff` or ` check`; other blocks are not looked at. In it:
+//! followed by ` replay`, ` report`, ` diff` or ` check`, or is `$ cat`; other blocks are not
+//! looked at. In it:
 //!
-//! - Every line that begins with `$ gofuncgraph ` is a command, run by `sh` in the repository's top
-//!   folder: relative paths, quotes and pipes mean what they mean there, and a line that ends in
-//!   `\` or `|` goes on in the next. Files that it writes there are thrown away.
+//! - Every line that begins with `$ gofuncgraph ` or `$ cat `, or is `$ echo $?`, is a command, run
+//!   by `sh` in the repository's top folder, or for [`OF_RECORDINGS`] in `docs/recordings`:
+//!   relative paths, quotes and pipes mean what they mean there, and a line that ends in `\` or `|`
+//!   goes on in the next. Files that it writes at the top are thrown away.
 //! - The lines up to the next command are what it prints: first standard output, then standard
 //!   error. Nothing may be left out but where a line `  (N lines)`, two blanks in front, stands for
 //!   N lines. The exit code is not looked at.
@@ -25,6 +27,13 @@ use std::process::Command;
 const FENCE: &str = "```";
 const COMMAND: &str = "$ gofuncgraph ";
 const SUBCOMMANDS: [&str; 4] = ["replay", "report", "diff", "check"];
+
+/// Documents whose commands are run among the recordings that they are about.
+const OF_RECORDINGS: [&str; 2] = ["CHECK.md", "COMPARING.md"];
+
+fn is_command(line: &str) -> bool {
+    line.starts_with(COMMAND) || line.starts_with("$ cat ") || line == "$ echo $?"
+}
 
 /// A command and what is shown of its output.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +66,8 @@ fn examples(lines: &[&str]) -> Vec<Example> {
         let is_ours = lines[number] == "```console"
             && lines.get(number + 1).is_some_and(|line| {
                 let command = line.strip_prefix(COMMAND).unwrap_or_default();
-                SUBCOMMANDS.contains(&command.split(' ').next().unwrap_or_default())
+                let subcommand = command.split(' ').next().unwrap_or_default();
+                line.starts_with("$ cat ") || SUBCOMMANDS.contains(&subcommand)
             });
         if !lines[number].starts_with(FENCE) {
             number += 1;
@@ -74,7 +84,7 @@ fn examples(lines: &[&str]) -> Vec<Example> {
                 number += 1;
             }
             let begin = number;
-            while number < end && !lines[number].starts_with(COMMAND) {
+            while number < end && !is_command(lines[number]) {
                 number += 1;
             }
             examples.push(Example {
@@ -150,8 +160,9 @@ fn shown_anew(shown: &[&str], printed: &[&str]) -> Vec<String> {
     anew
 }
 
-/// What `command` prints: standard output, then standard error.
-fn printed_by(command: &str) -> String {
+/// What `command` prints in a folder of the repository: standard output, then standard error; and
+/// how it ends. `status` is how the command before ended.
+fn printed_by(command: &str, folder_of_repository: &str, status: i32) -> (String, i32) {
     // Everything of the repository is in this folder, but what is written stays here.
     let folder = tempfile::tempdir().expect("one can be made");
     let top = folder.path().join("top");
@@ -168,8 +179,8 @@ fn printed_by(command: &str) -> String {
     symlink(executable, bin.join("gofuncgraph")).expect("it can be made");
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new("sh")
-        .args(["-c", command])
-        .current_dir(top)
+        .args(["-c", &format!("(exit {status}); {command}")])
+        .current_dir(top.join(folder_of_repository))
         .env("PATH", format!("{}:{path}", bin.display()))
         .env("TZ", "Asia/Tokyo")
         .env("LC_ALL", "C.UTF-8")
@@ -178,7 +189,7 @@ fn printed_by(command: &str) -> String {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8 is printed");
     let printed = text(output.stdout) + &text(output.stderr);
     assert!(!printed.is_empty(), "nothing is printed by {command}");
-    printed
+    (printed, output.status.code().expect("it ends by itself"))
 }
 
 #[test]
@@ -192,9 +203,24 @@ fn examples_are_what_commands_print() {
         let borrowed: Vec<&str> = text.lines().collect();
         let examples = examples(&borrowed);
         count += examples.len();
+        let name = document.file_name().unwrap_or_default();
+        let is_of_recordings = OF_RECORDINGS
+            .iter()
+            .any(|of_recordings| name == *of_recordings);
+        let folder = if is_of_recordings {
+            "docs/recordings"
+        } else {
+            "."
+        };
+        let mut status = 0;
+        let mut printed_by_examples = Vec::new();
+        for example in &examples {
+            let (printed, ended) = printed_by(&example.command, folder, status);
+            status = ended;
+            printed_by_examples.push(printed);
+        }
         // From the end, so that the numbers of lines stay what they are.
-        for example in examples.iter().rev() {
-            let printed = printed_by(&example.command);
+        for (example, printed) in examples.iter().zip(&printed_by_examples).rev() {
             let printed: Vec<&str> = printed.lines().collect();
             let shown = &borrowed[example.output.clone()];
             if is_update {

@@ -202,6 +202,38 @@ fn what_costs_most_comes_first_and_is_real() {
 }
 
 #[test]
+fn small_changes_are_not_real_however_certain() {
+    let taking = |time_ns: u64| {
+        let mut program = program();
+        program.step_ns = 1;
+        for request in 0..200 {
+            program.call(FIRST, ROOT);
+            program.wait_ns(time_ns + request);
+            program.ret(FIRST);
+        }
+        recorded("x", &program, &[])
+    };
+    for (base_ns, new_ns, is_real) in [
+        // 3 %, half a microsecond, and enough of both.
+        (10_000_000, 10_300_000, false),
+        (1_000, 1_500, false),
+        (10_000_000, 10_600_000, true),
+        (1_000, 9_000, true),
+        (10_600_000, 10_000_000, true),
+    ] {
+        let (base, new) = (taking(base_ns), taking(new_ns));
+        let diff = diff(&base.profile, &new.profile, DIFF_LEVEL);
+        assert_eq!(real(&diff).len(), usize::from(is_real), "{diff:?}");
+        let root = &diff.functions[0];
+        assert!(root.duration.probability.expect("enough") < 1e-6);
+        assert_eq!(
+            (root.duration.is_real, root.p99.is_real),
+            (is_real, is_real)
+        );
+    }
+}
+
+#[test]
 fn requests_of_another_kind_do_not_change_a_path() {
     let mixed = |others: u64| {
         let mut program = GateSimulator::new([ROOT, OTHER]);

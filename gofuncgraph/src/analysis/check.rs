@@ -13,6 +13,10 @@ use super::watch::Watched;
 /// alone makes one as large in one of a hundred cases.
 pub const DEFAULT_LEVEL: f64 = 0.01;
 
+/// With fewer samples on a side nothing is called real: what chance does to a handful of calls,
+/// the first ones of a program say, no test tells.
+const LEAST_SAMPLES: usize = 8;
+
 /// Most durations of a function that are rearranged if a rule chooses several functions; more
 /// would take too long.
 const SAMPLES_OF_SEVERAL: usize = 1024;
@@ -369,7 +373,7 @@ impl Context<'_> {
             Direction::Smaller => least_probability(new, base),
             Direction::Larger | Direction::Different => least_probability(base, new),
         };
-        least <= level
+        base.count.min(new.count) >= LEAST_SAMPLES && least <= level
     }
 
     fn direction(&self) -> Direction {

@@ -9,6 +9,13 @@ use super::significance::{Direction, discovery_threshold, mann_whitney, permutat
 /// Of the differences that a comparison calls real, on average at most this share is chance.
 pub const DIFF_LEVEL: f64 = 0.01;
 
+/// A smaller change of a time, as a share, is not called real. Two runs of one program differ by
+/// as much: the machine was busier, or the program lies elsewhere in memory.
+pub const LEAST_CHANGE: f64 = 0.05;
+
+/// The same in nanoseconds. What the tracer costs stands in every duration, and varies.
+pub const LEAST_CHANGE_NS: f64 = 1000.0;
+
 /// A difference of 99th percentiles is called real if chance makes one like it in at most one of
 /// a thousand cases. A permutation test with few rearrangements cannot tell more.
 const P99_LEVEL: f64 = 0.001;
@@ -81,6 +88,24 @@ impl DiffRow {
     /// At least one of its differences is real.
     pub fn is_real(&self) -> bool {
         self.p99.is_real || self.changes().iter().any(|change| change.is_real)
+    }
+
+    /// Changes of times that are too small are not called real.
+    fn forget_small_changes(&mut self) {
+        type Value = fn(&Figures) -> f64;
+        let times: [(&mut Change, Value); 4] = [
+            (&mut self.duration, |it| it.p50_ns.unwrap_or(0) as f64),
+            (&mut self.p99, |it| it.p99_ns.unwrap_or(0) as f64),
+            (&mut self.self_time, |it| it.self_ns_per_tree),
+            (&mut self.total, |it| it.total_ns_per_tree),
+        ];
+        let (base, new) = (self.base, self.new);
+        for (change, value) in times {
+            let side = |side: &Option<Figures>| side.as_ref().map_or(0.0, value);
+            let (base_ns, new_ns) = (side(&base), side(&new));
+            let change_ns = (new_ns - base_ns).abs();
+            change.is_real &= change_ns >= LEAST_CHANGE_NS && change_ns >= LEAST_CHANGE * base_ns;
+        }
     }
 
     fn changes(&self) -> [Change; 4] {
@@ -217,6 +242,7 @@ fn rows(base: &Side<'_>, new: &Side<'_>, level: f64) -> Vec<DiffRow> {
                 _ => false,
             };
         }
+        row.forget_small_changes();
     }
     rows.sort_by(|left, right| {
         let by = |change: fn(&DiffRow) -> f64| change(right).abs().total_cmp(&change(left).abs());

@@ -27,7 +27,9 @@ pub use aggregate::{
     MAX_PATHS, NameOf,
 };
 pub use check::{Compared, DEFAULT_LEVEL, Finding, Gap, Measure, Recorded, Verdict, check};
-pub use compare::{Change, DIFF_LEVEL, Diff, DiffRow, Figures, diff};
+pub use compare::{
+    Change, DIFF_LEVEL, Diff, DiffRow, Figures, LEAST_CHANGE, LEAST_CHANGE_NS, diff,
+};
 pub use durations::{
     Accuracy, Durations, EXACT_DURATIONS, EXACT_PATH_DURATIONS, LOG_BUCKETS, Quantiles,
 };

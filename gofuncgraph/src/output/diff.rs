@@ -9,6 +9,9 @@ use crate::analysis::{Change, Diff, DiffRow, Figures};
 /// Marks a difference that is real.
 const REAL: char = '*';
 
+/// What a real difference of times is besides.
+const ALSO: &str = ", and of times at least 5% and 1us";
+
 /// What three of the columns mean.
 const AVERAGES: &str = "calls, self and total are those of a tree, of paths a tree with that root";
 
@@ -44,9 +47,7 @@ pub fn write_diff_text(diff: &Diff, heading: &DiffHeading, out: &mut Vec<u8>) {
     for warning in &heading.warnings {
         push(format!("warning: {}", plain(warning)));
     }
-    push(format!(
-        "{REAL} more than chance between these recordings; {AVERAGES}"
-    ));
+    push(format!("{REAL} real: more than chance{ALSO}; {AVERAGES}"));
     for (title, rows) in [("function", &diff.functions), ("path", &diff.paths)] {
         out.push(b'\n');
         table(title, rows, heading.top, &|row| plain(&joined(row, " > "))).write(out);
@@ -61,7 +62,7 @@ pub fn write_diff_markdown(diff: &Diff, heading: &DiffHeading, out: &mut Vec<u8>
         out.push(b'\n');
     };
     push(format!(
-        "Base: {} ({}), new: {} ({}). A `{REAL}` marks what is more than chance between these recordings; {AVERAGES}.",
+        "Base: {} ({}), new: {} ({}). A `{REAL}` marks what is real: more than chance{ALSO}; {AVERAGES}.",
         markdown_code(&heading.base),
         trees(diff.finished_trees.0),
         markdown_code(&heading.new),

@@ -3,7 +3,7 @@
 use super::measure::{number_of, share, time};
 use super::summary::{headline, sort_value, write_notes};
 use super::table::{Align, Table, plain};
-use crate::analysis::{PathProfile, Profile};
+use crate::analysis::{Accuracy, PathProfile, Profile};
 use crate::cli::SortKey;
 
 /// Appends one tree in which all calls with the same path are one line. Averages and shares are
@@ -50,7 +50,9 @@ pub fn write_report_tree(profile: &Profile, sort: SortKey, out: &mut Vec<u8>) {
         ]);
     }
     table.write(out);
-    write_notes(profile, out);
+    let paths = profile.paths.iter();
+    let accuracies: Vec<Accuracy> = paths.map(|it| it.calls.durations.accuracy()).collect();
+    write_notes(profile, (&accuracies, "path"), out);
     if profile.losses.calls_at_other_paths > 0 {
         let line = format!(
             "note: {} at further paths, which are not told apart\n",

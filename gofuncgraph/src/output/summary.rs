@@ -144,7 +144,9 @@ pub fn write_summary(profile: &Profile, sort: SortKey, out: &mut Vec<u8>) {
     }
     out.push(b'\n');
     functions_table(profile, sort).write(out);
-    write_notes(profile, out);
+    let functions = profile.functions.iter();
+    let accuracies: Vec<Accuracy> = functions.map(|it| it.calls.durations.accuracy()).collect();
+    write_notes(profile, (&accuracies, "function"), out);
 }
 
 /// What there is altogether.
@@ -252,7 +254,8 @@ pub(super) fn sort_value(calls: &CallStatistics, sort: SortKey) -> u64 {
 }
 
 /// Appends what is missing and what is not exact, on lines that begin with `note:`.
-pub(super) fn write_notes(profile: &Profile, out: &mut Vec<u8>) {
+/// `rows`: how accurate the percentiles of each are, and what a row is.
+pub(super) fn write_notes(profile: &Profile, rows: (&[Accuracy], &str), out: &mut Vec<u8>) {
     let mut notes = Vec::new();
     let unmeasured = profile.unmeasured();
     let kinds = [
@@ -299,24 +302,20 @@ pub(super) fn write_notes(profile: &Profile, out: &mut Vec<u8>) {
             number_of(losses.out_of_order, "line")
         ));
     }
-    let with = |accuracy| {
-        let functions = profile.functions.iter();
-        functions
-            .filter(|it| it.calls.durations.accuracy() == accuracy)
-            .count() as u64
-    };
+    let (accuracies, row) = rows;
+    let with = |accuracy| accuracies.iter().filter(|it| **it == accuracy).count() as u64;
     let rounded = with(Accuracy::WithinOnePercent);
     if rounded > 0 {
         notes.push(format!(
             "percentiles of {} with many calls are within 1%",
-            number_of(rounded, "function")
+            number_of(rounded, row)
         ));
     }
     let sampled = with(Accuracy::Sampled);
     if sampled > 0 {
         notes.push(format!(
-            "percentiles of {} are those of a sample, because there are too many functions",
-            number_of(sampled, "function")
+            "percentiles of {} are those of a sample, because there are too many of them",
+            number_of(sampled, row)
         ));
     }
     if !notes.is_empty() {

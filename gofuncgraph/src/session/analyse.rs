@@ -50,6 +50,15 @@ pub(super) fn diff(options: &DiffOptions) -> Result<(), AnalysisError> {
     let mut warnings = Vec::new();
     let (base, base_header) = recorded(&options.base, &[], 2, &mut warnings)?;
     let (new, new_header) = recorded(&options.new, &[], 2, &mut warnings)?;
+    for recorded in [&base, &new] {
+        let calls = recorded.profile.losses.calls_at_other_paths;
+        if calls > 0 {
+            warnings.push(format!(
+                "{}: {calls} calls at further paths are not among the paths, which are too many or too long",
+                recorded.name
+            ));
+        }
+    }
     let diff = analysis::diff(&base.profile, &new.profile, DIFF_LEVEL);
     warnings.extend(differences(
         &base.name,
