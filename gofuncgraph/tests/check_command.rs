@@ -224,6 +224,24 @@ fn a_report_that_cannot_be_written_does_not_hide_the_verdict() {
 }
 
 #[test]
+fn one_report_can_take_the_place_of_the_text() {
+    let place = Place::new();
+    place.write("new.rec", &recording(&server(USUAL)));
+    let run = |options: &[&str]| {
+        let check = ["check", "new.rec", "--fail-if", "max(*) > 1ms"];
+        place.run(&[&check[..], options].concat())
+    };
+    let both = run(&["--junit", "-", "--markdown", "m"]);
+    both.assert(10, &[]);
+    roxmltree::Document::parse(&both.stdout).expect("XML alone");
+    let markdown = run(&["--markdown", "-"]);
+    markdown.assert(10, &[]);
+    assert_eq!(markdown.stdout, place.read("m"));
+    run(&["--junit", "-", "--markdown", "-"]).assert(2, &["only one of --junit and --markdown"]);
+    assert!(!place.0.path().join("-").exists());
+}
+
+#[test]
 fn a_rule_that_cannot_fail_is_skipped_not_passed() {
     let place = Place::new();
     place.write("base.rec", &few(4, 10_000_000));

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::durations::{EXACT_DURATIONS, EXACT_PATH_DURATIONS, SamplePool};
-use super::open_tree::{OpenCall, OpenGroup, OpenTree, Root};
+use super::open_tree::{OpenCall, OpenTree, Root, watch_end, watch_entry};
+use super::outcome::Outcome;
 use super::profile::{
     CallStatistics, FunctionProfile, PathProfile, Profile, RootProfile, TreeShare,
 };
@@ -493,118 +494,6 @@ impl Aggregator {
         if let Some(duration_ns) = finished_ns {
             root.finished += 1;
             root.total_ns = root.total_ns.saturating_add(duration_ns);
-        }
-    }
-}
-
-/// A call begins: groups begin with it, and count it.
-fn watch_entry(
-    tree: &mut OpenTree,
-    level: usize,
-    of_function: Option<&FunctionWatches>,
-    watches: &Watches,
-) {
-    if tree.root.is_some_and(|root| root.count == 1) && level == 0 {
-        for (number, watch) in (0_u32..).zip(&watches.watches) {
-            if watch.per.is_none() {
-                tree.groups.push(OpenGroup {
-                    watch: number,
-                    level: None,
-                    share: TreeShare::default(),
-                    open: 0,
-                });
-            }
-        }
-    }
-    let Some(of_function) = of_function else {
-        return;
-    };
-    for &watch in &of_function.begins {
-        if !tree.groups.iter().any(|group| group.watch == watch) {
-            tree.groups.push(OpenGroup {
-                watch,
-                level: Some(level),
-                share: TreeShare::default(),
-                open: 0,
-            });
-        }
-    }
-    for &watch in &of_function.counted_by {
-        for group in tree.groups.iter_mut().filter(|group| group.watch == watch) {
-            group.share.calls += 1;
-            group.open += 1;
-        }
-    }
-}
-
-/// The call at `level` ends, and the groups that began with it, which are given.
-fn watch_end(
-    tree: &mut OpenTree,
-    level: usize,
-    share: TreeShare,
-    of_function: Option<&FunctionWatches>,
-) -> Vec<OpenGroup> {
-    let Some(of_function) = of_function else {
-        return Vec::new();
-    };
-    for &watch in &of_function.counted_by {
-        for group in tree.groups.iter_mut().filter(|group| group.watch == watch) {
-            group.open = group.open.saturating_sub(1);
-            group.share.add(TreeShare {
-                total_ns: if group.open == 0 { share.total_ns } else { 0 },
-                ..share
-            });
-        }
-    }
-    tree.groups
-        .extract_if(.., |group| group.level == Some(level))
-        .collect()
-}
-
-/// What is known of a call that ended.
-#[derive(Clone, Copy, Debug)]
-enum Outcome {
-    Measured { duration_ns: u64, unwound: bool },
-    EntryLost,
-    ExitLost,
-    StillOpen,
-    ProcessExited,
-    Approximate,
-}
-
-impl Outcome {
-    fn of(how: CallEnd, has_entry: bool, duration_ns: Option<u64>) -> Self {
-        match (how, duration_ns) {
-            (CallEnd::Approximate, Some(_)) => Self::Approximate,
-            (CallEnd::Returned { .. } | CallEnd::Unwound, Some(duration_ns)) => Self::Measured {
-                duration_ns,
-                unwound: how == CallEnd::Unwound,
-            },
-            _ if !has_entry => Self::EntryLost,
-            (CallEnd::StillOpen, _) => Self::StillOpen,
-            (CallEnd::ProcessExited, _) => Self::ProcessExited,
-            (CallEnd::ExitLost, _) => Self::ExitLost,
-            (CallEnd::Returned { .. } | CallEnd::Unwound | CallEnd::Approximate, None) => {
-                Self::EntryLost
-            }
-        }
-    }
-
-    fn record(self, calls: &mut CallStatistics, pool: &mut SamplePool) {
-        let unmeasured = &mut calls.unmeasured;
-        match self {
-            Self::Measured {
-                duration_ns,
-                unwound,
-            } => {
-                calls.durations.push(duration_ns, pool);
-                calls.unwound += u64::from(unwound);
-            }
-            Self::EntryLost => unmeasured.entry_lost += 1,
-            Self::ExitLost => unmeasured.exit_lost += 1,
-            Self::StillOpen => unmeasured.still_open += 1,
-            Self::ProcessExited => unmeasured.process_exited += 1,
-            Self::Approximate => unmeasured.approximate += 1,
         }
     }
 }

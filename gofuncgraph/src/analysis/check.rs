@@ -17,9 +17,12 @@ pub const DEFAULT_LEVEL: f64 = 0.01;
 /// the first ones of a program say, no test tells.
 const LEAST_SAMPLES: usize = 8;
 
-/// Most durations of a function that are rearranged if a rule chooses several functions; more
+/// Durations of all functions of a rule together that are rearranged, if it chooses several; more
 /// would take too long.
-const SAMPLES_OF_SEVERAL: usize = 1024;
+const SAMPLES_OF_SEVERAL: usize = 1 << 16;
+
+/// Least and most of one of several functions.
+const SAMPLES_OF_EACH: std::ops::RangeInclusive<usize> = 256..=1024;
 
 /// What was found in one or several recordings, read with the watches of the rules.
 #[derive(Clone, Debug)]
@@ -232,10 +235,10 @@ impl Context<'_> {
         functions: usize,
     ) -> Vec<Compared> {
         let level = level_of_each(self.level, functions);
-        let most = if functions > 1 {
-            SAMPLES_OF_SEVERAL
-        } else {
-            usize::MAX
+        let most = match functions {
+            1 => usize::MAX,
+            several => (SAMPLES_OF_SEVERAL / several.max(1))
+                .clamp(*SAMPLES_OF_EACH.start(), *SAMPLES_OF_EACH.end()),
         };
         let new_ns = evenly_spaced(function.calls.durations.sample_ns(), most);
         let compared = self.baselines.iter().filter_map(|baseline| {

@@ -4,7 +4,7 @@
 //! [`diff`] puts two profiles side by side; [`check`] applies [`Rule`]s to one. It knows nothing
 //! of files and nothing of text but the grammar of rules.
 //!
-//! - `aggregate`, `open_tree`, `watch`, `slow_tree`: lines become a profile.
+//! - `aggregate`, `open_tree`, `outcome`, `watch`, `slow_tree`: lines become a profile.
 //! - `durations`, `profile`: what a profile holds.
 //! - `significance`, `random`: whether a difference is more than chance.
 //! - `compare`, `check`, `rule`, `rule_parser`: what is made of profiles.
@@ -14,6 +14,7 @@ mod check;
 mod compare;
 mod durations;
 mod open_tree;
+mod outcome;
 mod profile;
 mod random;
 mod rule;

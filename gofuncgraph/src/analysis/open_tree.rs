@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::profile::TreeShare;
 use super::slow_tree::SlowTree;
+use super::watch::{FunctionWatches, Watches};
 
 /// An open call.
 #[derive(Clone, Debug)]
@@ -109,4 +110,68 @@ impl OpenTree {
         let root = self.root.filter(|root| root.count == 1)?;
         root.duration_ns
     }
+}
+
+/// A call begins: groups begin with it, and count it.
+pub(super) fn watch_entry(
+    tree: &mut OpenTree,
+    level: usize,
+    of_function: Option<&FunctionWatches>,
+    watches: &Watches,
+) {
+    if tree.root.is_some_and(|root| root.count == 1) && level == 0 {
+        for (number, watch) in (0_u32..).zip(&watches.watches) {
+            if watch.per.is_none() {
+                tree.groups.push(OpenGroup {
+                    watch: number,
+                    level: None,
+                    share: TreeShare::default(),
+                    open: 0,
+                });
+            }
+        }
+    }
+    let Some(of_function) = of_function else {
+        return;
+    };
+    for &watch in &of_function.begins {
+        if !tree.groups.iter().any(|group| group.watch == watch) {
+            tree.groups.push(OpenGroup {
+                watch,
+                level: Some(level),
+                share: TreeShare::default(),
+                open: 0,
+            });
+        }
+    }
+    for &watch in &of_function.counted_by {
+        for group in tree.groups.iter_mut().filter(|group| group.watch == watch) {
+            group.share.calls += 1;
+            group.open += 1;
+        }
+    }
+}
+
+/// The call at `level` ends, and the groups that began with it, which are given.
+pub(super) fn watch_end(
+    tree: &mut OpenTree,
+    level: usize,
+    share: TreeShare,
+    of_function: Option<&FunctionWatches>,
+) -> Vec<OpenGroup> {
+    let Some(of_function) = of_function else {
+        return Vec::new();
+    };
+    for &watch in &of_function.counted_by {
+        for group in tree.groups.iter_mut().filter(|group| group.watch == watch) {
+            group.open = group.open.saturating_sub(1);
+            group.share.add(TreeShare {
+                total_ns: if group.open == 0 { share.total_ns } else { 0 },
+                ..share
+            });
+        }
+    }
+    tree.groups
+        .extract_if(.., |group| group.level == Some(level))
+        .collect()
 }

@@ -5,8 +5,8 @@ use super::random::Random;
 /// Rearrangements of a permutation test, the real arrangement among them.
 const ARRANGEMENTS: u32 = 2000;
 
-/// The same for a level that needs more.
-const MOST_ARRANGEMENTS: u32 = 20_000;
+/// The same for a level that needs more; the test of one function then takes a tenth of a second.
+const MOST_ARRANGEMENTS: u32 = 10_000;
 
 /// The least level that a permutation test is made at.
 const LEAST_LEVEL: f64 = 2.0 / MOST_ARRANGEMENTS as f64;

@@ -104,15 +104,16 @@ pub struct CheckOptions {
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
     pub rules: Vec<PathBuf>,
 
-    /// A difference from a baseline is real if chance makes one like it in at most so many cases
+    /// A difference from a baseline is real if chance makes one like it in at most so many cases,
+    /// from 0.001 to 0.5; the functions of one rule share it
     #[arg(long, value_name = "P", default_value = "0.01", value_parser = parse_level)]
     level: Level,
 
-    /// Also write the outcome to FILE as JUnit XML
+    /// Also write the outcome to FILE as JUnit XML; - writes it instead of the text
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 
-    /// Also write the outcome to FILE as GitHub-flavoured Markdown
+    /// Also write the outcome to FILE as GitHub-flavoured Markdown; - writes it instead of the text
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::analysis_error::AnalysisError;
 use super::notice::notice;
@@ -91,6 +91,9 @@ pub(super) fn diff(options: &DiffOptions) -> Result<(), AnalysisError> {
 pub(super) fn check(options: &CheckOptions) -> Result<(), AnalysisError> {
     let inputs = options.baseline.iter().chain([&options.new]);
     one_standard_input(inputs.map(AsRef::as_ref))?;
+    if is_standard_output(&options.junit) && is_standard_output(&options.markdown) {
+        return Err(AnalysisError::SeveralStandardOutputs);
+    }
     let rules = rules(options)?;
     if options.baseline.is_empty()
         && let Some(rule) = rules.iter().find(|rule| rule.needs_baseline())
@@ -114,21 +117,26 @@ pub(super) fn check(options: &CheckOptions) -> Result<(), AnalysisError> {
         verdicts: &verdicts,
         warnings: &warnings,
     };
-    let mut out = Vec::new();
-    write_check_text(&report, &mut out);
-    print(&out)?;
-    for (path, write_report) in [
+    let reports = [
         (&options.junit, write_check_junit as WriteReport),
         (&options.markdown, write_check_markdown),
-    ] {
-        if let Some(path) = path {
-            out.clear();
-            write_report(&report, &mut out);
-            std::fs::write(path, &out).map_err(|source| AnalysisError::Create {
-                path: path.clone(),
-                source,
-            })?;
-        }
+    ];
+    // The verdict comes first: a report that cannot be written shall not hide it.
+    let of_standard_output = reports.iter().find(|(path, _)| is_standard_output(path));
+    let write_text = of_standard_output.map_or(write_check_text as WriteReport, |it| it.1);
+    let mut out = Vec::new();
+    write_text(&report, &mut out);
+    print(&out)?;
+    for (path, write_report) in reports {
+        let Some(path) = path.as_ref().filter(|_| !is_standard_output(path)) else {
+            continue;
+        };
+        out.clear();
+        write_report(&report, &mut out);
+        std::fs::write(path, &out).map_err(|source| AnalysisError::Create {
+            path: path.clone(),
+            source,
+        })?;
     }
     match verdicts
         .iter()
@@ -183,6 +191,10 @@ fn one_standard_input<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(
 
 fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+fn is_standard_output(path: &Option<PathBuf>) -> bool {
+    path.as_ref().is_some_and(|path| path.as_os_str() == "-")
 }
 
 /// Reads one of `recordings` that share the memory for samples. What is missing in it is added

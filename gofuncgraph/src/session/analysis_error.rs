@@ -49,6 +49,9 @@ pub enum AnalysisError {
     /// More than one recording shall come from standard input.
     #[error("only one recording can come from standard input (-)")]
     SeveralStandardInputs,
+    /// More than one report shall go to standard output.
+    #[error("only one of --junit and --markdown can go to standard output (-)")]
+    SeveralStandardOutputs,
     /// A file for the outcome cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Create {
@@ -82,7 +85,8 @@ impl AnalysisError {
             | Self::RuleInFile { .. }
             | Self::NoRules
             | Self::NoBaseline { .. }
-            | Self::SeveralStandardInputs => ExitCode::Usage,
+            | Self::SeveralStandardInputs
+            | Self::SeveralStandardOutputs => ExitCode::Usage,
             Self::Open { .. } | Self::Read { .. } | Self::Create { .. } | Self::Output { .. } => {
                 ExitCode::RuntimeFailure
             }
