@@ -66,20 +66,26 @@ const QUERY_FUNCTION: &str = "example.com/gofuncgraph/example-go/internal/store.
 
 #[test]
 fn the_unchanged_program_passes_twenty_times() {
-    let place = Workplace::new();
-    place.record("base.rec");
-    for time in 1..=20 {
-        let outcome = place.check("", &["new.rec", "base.rec"]);
-        assert_eq!(
-            outcome.status.code(),
-            Some(0),
-            "time {time}:\n{}",
-            outcome.stdout
-        );
-        assert!(outcome.stdout.contains(ALL_PASSED), "{}", outcome.stdout);
-        assert_junit(&place.text("performance.xml"), &[]);
-        assert!(place.text("performance.md").contains(ALL_PASSED));
-    }
+    let base_place = Workplace::new();
+    base_place.record("base.rec");
+    let base = base_place.0.path().join("base.rec");
+    let base = base.to_str().expect("a temporary path is text");
+    // Two at a time: what one computes disturbs the other, as on a machine that does more.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let place = Workplace::new();
+                for _ in 0..10 {
+                    let outcome = place.check("", &["new.rec", base]);
+                    let text = &outcome.stdout;
+                    assert_eq!(outcome.status.code(), Some(0), "{text}");
+                    assert!(text.contains(ALL_PASSED), "{text}");
+                    assert_junit(&place.text("performance.xml"), &[]);
+                    assert!(place.text("performance.md").contains(ALL_PASSED));
+                }
+            });
+        }
+    });
 }
 
 #[test]
