@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::ebpf::install;
 use crate::go;
 use crate::process::{self, Run};
 use crate::readers;
@@ -59,6 +60,10 @@ fn prepare() -> Result<()> {
                 ))
                 .run()?;
         }
+    }
+    if workspace::find_in_path("curl").is_none() {
+        eprintln!("there is no `curl` in PATH, which the script in examples/ci uses");
+        install::update_and_install(&["curl"]).context("curl could not be installed")?;
     }
     go::ensure()?;
     for release in go::TESTED_RELEASES {
