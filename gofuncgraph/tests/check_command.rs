@@ -14,6 +14,7 @@ use std::process::Command;
 
 use analysis::{Requests, USUAL, server};
 use gate_simulator::GateSimulator;
+use gofuncgraph::kernel::KernelCounters;
 use gofuncgraph::recording::{LossCounters, RecordedEnd, RecordingHeader, RecordingWriter};
 use golden::TestSymbols;
 
@@ -71,6 +72,10 @@ fn recording_of(header: &RecordingHeader, program: &GateSimulator, malformed: u6
     writer.finish(&RecordedEnd {
         losses: LossCounters {
             malformed_records: malformed,
+            kernel: KernelCounters {
+                trees_refused: malformed * 7,
+                ..KernelCounters::default()
+            },
             ..LossCounters::default()
         },
         ..recordings::end(program.now)
@@ -170,6 +175,7 @@ fn what_makes_a_verdict_doubtful_is_said_everywhere() {
     let warnings = [
         "new.rec was cut; it is read up to its last whole block",
         "base.rec has gaps: 1 event was lost",
+        "base.rec has not all trees: 7 were refused",
         "base.rec comes from another program than new.rec: example.com/other against",
         "base.rec comes from another Go version than new.rec: go1.25.3 against go1.26.8",
         "base.rec comes from another kind of machine than new.rec: Another CPU, 2 CPUs, x86_64",

@@ -29,7 +29,7 @@ pub(super) fn report(options: &ReportOptions) -> Result<(), AnalysisError> {
     for path in &options.files {
         // What was lost stands in the report.
         let recording = read(path, &mut aggregator)?;
-        recording.cut.iter().for_each(warn);
+        recording.warnings.iter().for_each(warn);
     }
     let (profile, _) = aggregator.into_parts();
     let mut out = Vec::new();
@@ -209,9 +209,9 @@ fn recorded(
         watches: rules.iter().map(Rule::watch).collect(),
         sample_bytes: DEFAULT_SAMPLE_BYTES / recordings.max(1),
     });
-    let ReadRecording { header, cut } = read(path, &mut aggregator)?;
+    let recording = read(path, &mut aggregator)?;
     let (profile, watched) = aggregator.into_parts();
-    warnings.extend(cut);
+    warnings.extend(recording.warnings);
     let lost = profile.losses.events;
     if lost > 0 {
         warnings.push(format!(
@@ -225,14 +225,14 @@ fn recorded(
         profile,
         watched,
     };
-    Ok((recorded, header))
+    Ok((recorded, recording.header))
 }
 
 /// A recording that was read.
 struct ReadRecording {
     header: RecordingHeader,
-    /// That its end is missing, as a sentence.
-    cut: Option<String>,
+    /// What is missing in it and not counted by the aggregator, a sentence each.
+    warnings: Vec<String>,
 }
 
 /// Reads a recording to its end.
@@ -263,16 +263,25 @@ fn read(path: &Path, aggregator: &mut Aggregator) -> Result<ReadRecording, Analy
         {}
         assembler.finish(reader.time(), &mut sink);
     }
-    let is_cut = matches!(reader.end(), Some(ReadEnd::Cut { .. }) | None);
-    let cut = is_cut.then(|| {
-        format!(
-            "{} was cut; it is read up to its last whole block",
-            path.display()
-        )
-    });
+    let name = path.display();
+    let mut warnings = Vec::new();
+    if matches!(reader.end(), Some(ReadEnd::Cut { .. }) | None) {
+        warnings.push(format!(
+            "{name} was cut; it is read up to its last whole block"
+        ));
+    }
     // Losses that no goroutine tells of are known by the counters alone.
     let located = aggregator.profile().losses.events - lost_before;
     let losses = reader.losses();
+    if losses.kernel.trees_refused > 0 {
+        warnings.push(format!(
+            "{name} has not all trees: {} refused, because too many goroutines were inside of targets at once",
+            match losses.kernel.trees_refused {
+                1 => "1 was".to_owned(),
+                refused => format!("{refused} were"),
+            }
+        ));
+    }
     let counted = losses
         .kernel
         .records_lost()
@@ -280,7 +289,7 @@ fn read(path: &Path, aggregator: &mut Aggregator) -> Result<ReadRecording, Analy
     aggregator.add_lost_events(counted.saturating_sub(located));
     aggregator.end_recording();
     let header = reader.header().clone();
-    Ok(ReadRecording { header, cut })
+    Ok(ReadRecording { header, warnings })
 }
 
 fn warn(warning: &String) {
