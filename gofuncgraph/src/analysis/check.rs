@@ -127,7 +127,7 @@ impl Gap {
 pub struct Verdict {
     /// The rule.
     pub rule: Rule,
-    /// What it found, the worst first.
+    /// What it found: first what fails, last what cannot fail, and of each the worst first.
     pub findings: Vec<Finding>,
     /// Where it could not be applied.
     pub gaps: Vec<Gap>,
@@ -222,7 +222,8 @@ impl Context<'_> {
         }
         verdict.findings.sort_by(|left, right| {
             let worse = right.found.number().total_cmp(&left.found.number());
-            right.fails.cmp(&left.fails).then(worse)
+            let weight = |finding: &Finding| (!finding.fails, finding.cannot_fail());
+            weight(left).cmp(&weight(right)).then(worse)
         });
     }
 

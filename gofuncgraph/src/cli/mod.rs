@@ -58,8 +58,7 @@ pub fn parse_in(
     let line = args::CommandLine::try_parse_from(words).map_err(|mut error| {
         // clap's advice is to write `--` before the word, which is reserved here.
         error.remove(ContextKind::Suggested);
-        if is_without_recording_to_check(&error) {
-            let advice = "NEW stands before --baseline and --fail-if, which take every word up to the next option";
+        if let Some(advice) = advice_on_check(&error) {
             let advice = ContextValue::StyledStrs(vec![advice.into()]);
             error.insert(ContextKind::Suggested, advice);
         }
@@ -68,8 +67,8 @@ pub fn parse_in(
     Command::resolve(line, environment).map_err(usage_error)
 }
 
-/// `check` was told no recording, or an option before it took it.
-fn is_without_recording_to_check(error: &clap::Error) -> bool {
+/// What to do if `check` was told no recording, or an option before it took it, or no rule.
+fn advice_on_check(error: &clap::Error) -> Option<&'static str> {
     let usage = match error.get(ContextKind::Usage) {
         Some(ContextValue::StyledStr(usage)) => usage.to_string(),
         _ => String::new(),
@@ -78,7 +77,12 @@ fn is_without_recording_to_check(error: &clap::Error) -> bool {
         Some(ContextValue::Strings(missing)) => missing.as_slice(),
         _ => &[],
     };
-    error.kind() == ErrorKind::MissingRequiredArgument
-        && usage.contains(args::CHECK_USAGE)
-        && missing.iter().any(|argument| argument == "<NEW>")
+    if error.kind() != ErrorKind::MissingRequiredArgument || !usage.contains(args::CHECK_USAGE) {
+        return None;
+    }
+    Some(if missing.iter().any(|argument| argument == "<NEW>") {
+        "NEW stands before --baseline and --fail-if, which take every word up to the next option"
+    } else {
+        "rules can also stand in a file: --rules FILE"
+    })
 }
