@@ -247,6 +247,21 @@ fn examples_are_what_commands_print() {
 }
 
 #[test]
+fn the_readme_shows_files_as_they_are() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("it can be read");
+    for (name, language) in [
+        ("check-performance.sh", "sh"),
+        ("performance.rules", ""),
+        ("performance.yml", "yaml"),
+    ] {
+        let path = root().join("examples/ci").join(name);
+        let text = fs::read_to_string(path).expect("it can be read");
+        let block = format!("{FENCE}{language}\n{text}{FENCE}\n");
+        assert!(readme.contains(&block), "README.md shows another {name}");
+    }
+}
+
+#[test]
 fn examples_are_found() {
     let text = "\
 text
