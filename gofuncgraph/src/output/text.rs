@@ -15,7 +15,7 @@ use crate::trace::{CallEnd, LineBody, PartEnd, TraceLine};
 
 /// Levels up to which lines are indented further: a recursion of a hundred thousand calls would
 /// otherwise be gigabytes of blanks. Braces still tell the level.
-const MAX_INDENTED_LEVELS: u32 = 128;
+pub(super) const MAX_INDENTED_LEVELS: u32 = 128;
 
 /// How trees stand next to one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -110,7 +110,8 @@ pub(super) fn trace(
     let ended = run_until_ended(settings, interrupts, &mut pipeline, &writers);
     // Whatever happened, the target gets its peace first.
     let said = &mut |message| verbose(settings, || message);
-    let finished = pipeline.finish(ended.as_ref().copied(), said);
+    let spill = &mut |destination, bytes: &mut _| writers.write_if_room(destination, bytes);
+    let finished = pipeline.finish(ended.as_ref().copied(), said, spill);
     for destination in pipeline.waiting() {
         // If it cannot be written, `writers.finish` says why.
         let _ = writers.write_blocking(destination, pipeline.take(destination));
@@ -267,6 +268,8 @@ async fn event_loop(
     let mut check_ticks = interval(CHECK_INTERVAL);
     check_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
+    // Waiting here would let the ring overflow: what finds no room is kept.
+    let spill = &mut |destination, bytes: &mut _| writers.write_if_room(destination, bytes);
     let mut ring_has_more = false;
     loop {
         let mut check_due = false;
@@ -282,13 +285,13 @@ async fn event_loop(
             }
             _ = drain_ticks.tick() => {}
         }
-        ring_has_more = pipeline.drain()? >= LiveEvents::DRAIN_LIMIT;
+        ring_has_more = pipeline.drain(spill)? >= LiveEvents::DRAIN_LIMIT;
         if check_due {
             if writers.is_closed() {
                 return Ok(Ending::OutputEnded);
             }
             if !ring_has_more {
-                pipeline.notice_losses(false)?;
+                pipeline.notice_losses(false, spill)?;
                 pipeline.view.pause();
             }
             pipeline.tick()?;

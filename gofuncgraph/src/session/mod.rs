@@ -37,7 +37,7 @@ pub use analysis_error::AnalysisError;
 pub use error::SessionError;
 pub use notice::notice;
 use target_file::TargetFile;
-pub use view::{Destination, DestinationId, View, ViewContext};
+pub use view::{Destination, DestinationId, Spill, View, ViewContext};
 
 /// Does what `command` says.
 ///

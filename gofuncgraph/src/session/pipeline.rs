@@ -10,7 +10,7 @@ use super::notice::{notice, warn_of_trees_without_room};
 use super::processes;
 use super::recorder;
 use super::summary::{self, Counted};
-use super::view::{DestinationId, View};
+use super::view::{DestinationId, Spill, View};
 use super::writer::Chunk;
 use crate::events::{Event, EventSource, LiveEvents, MonotonicTime, ProcessEnd};
 use crate::recording::{EndReason, LossCounters, RecordedEnd, RecordingWriter};
@@ -24,15 +24,19 @@ pub(super) struct Pipeline<'a> {
 
 impl Pipeline<'_> {
     /// Moves what is in the ring; gives the number of records.
-    pub(super) fn drain(&mut self) -> Result<usize, SessionError> {
+    pub(super) fn drain(&mut self, spill: &mut Spill<'_>) -> Result<usize, SessionError> {
         let (view, recording) = (&mut self.view, &mut self.recording);
-        let sink = &mut |event| take(view, recording, &event);
+        let sink = &mut |event| take(view, recording, &event, spill);
         Ok(self.events.drain(sink)?)
     }
 
-    pub(super) fn notice_losses(&mut self, at_end: bool) -> Result<(), SessionError> {
+    pub(super) fn notice_losses(
+        &mut self,
+        at_end: bool,
+        spill: &mut Spill<'_>,
+    ) -> Result<(), SessionError> {
         let (view, recording) = (&mut self.view, &mut self.recording);
-        let sink = &mut |event| take(view, recording, &event);
+        let sink = &mut |event| take(view, recording, &event, spill);
         Ok(self.events.notice_losses(at_end, sink)?)
     }
 
@@ -90,6 +94,7 @@ impl Pipeline<'_> {
         &mut self,
         ended: Result<Ending, &SessionError>,
         said: &mut dyn FnMut(String),
+        spill: &mut Spill<'_>,
     ) -> Result<(), SessionError> {
         let detaching = Instant::now();
         let disabled = self.events.tracer().disable();
@@ -99,8 +104,8 @@ impl Pipeline<'_> {
             detaching.elapsed().as_millis()
         ));
         let rest = disabled.map_err(SessionError::from).and_then(|()| {
-            while self.drain()? != 0 {}
-            self.notice_losses(true)
+            while self.drain(spill)? != 0 {}
+            self.notice_losses(true, spill)
         });
         self.events.tracer().flush_log();
         let time = monotonic_now();
@@ -109,10 +114,10 @@ impl Pipeline<'_> {
             if processes::is_gone(pid) {
                 let cause = ProcessEnd::Exited;
                 let end = Event::ProcessEnded { pid, time, cause };
-                take(&mut self.view, &mut self.recording, &end);
+                take(&mut self.view, &mut self.recording, &end, spill);
             }
         }
-        self.view.finish(time);
+        self.view.finish_spilling(time, spill);
         let losses = self.losses();
         if let Some(recording) = &mut self.recording {
             let reason = match (ended, &rest) {
@@ -152,13 +157,18 @@ impl Pipeline<'_> {
 }
 
 /// What a live trace shows no more, its recording does not hold: else its replay would show more.
-fn take(view: &mut View<'_>, recording: &mut Option<RecordingWriter<'_>>, event: &Event) {
+fn take(
+    view: &mut View<'_>,
+    recording: &mut Option<RecordingWriter<'_>>,
+    event: &Event,
+    spill: &mut Spill<'_>,
+) {
     if let Some(recording) = recording
         && !view.is_complete()
     {
         recording.handle(event);
     }
-    view.handle(event);
+    view.handle_spilling(event, spill);
 }
 
 /// The present.

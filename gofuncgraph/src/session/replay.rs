@@ -9,17 +9,14 @@ use super::SessionError;
 use super::notice::{notice, warn_of_trees_without_room, warn_of_unmatched};
 use super::summary::{self, Counted};
 use super::target_file::FileIdentity;
-use super::view::{View, ViewContext, program_name};
-use super::writer::{Chunk, OutputEnded, OutputWriters, Protected};
+use super::view::{DestinationId, View, ViewContext, program_name};
+use super::writer::{Chunk, OutputWriters, Protected};
 use crate::cli::{OutputMode, ReplaySettings};
 use crate::output::WallClock;
 use crate::recording::{ReadEnd, RecordedView, RecordingError, RecordingReader};
 
 /// Bytes that are read from a file at once.
 const READ_BYTES: usize = 256 << 10;
-
-/// Bytes of a view that are written at once.
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// Shows a recording as a live trace would have been shown.
 pub(super) fn replay(settings: &ReplaySettings) -> Result<(), SessionError> {
@@ -42,9 +39,15 @@ pub(super) fn replay(settings: &ReplaySettings) -> Result<(), SessionError> {
         Some(end) => end.time(),
         None => reader.time(),
     };
-    view.finish(end);
-    // If it cannot be written, `writers.finish` says why.
-    let _ = write(&mut view, &writers);
+    view.finish_spilling(end, &mut spill(&writers, &mut false));
+    for destination in view.waiting() {
+        let chunk = Chunk {
+            bytes: view.take(destination),
+            events: 0,
+        };
+        // If it cannot be written, `writers.finish` says why.
+        let _ = writers.write_blocking(destination, chunk);
+    }
     let written = writers.finish(0);
     if let Some(ReadEnd::Cut { events, .. }) = reader.end() {
         notice(format_args!(
@@ -125,10 +128,7 @@ fn show<R: Read>(
     let mut outputs_ended = false;
     loop {
         let events = reader.read_events(&mut |event| {
-            view.handle(&event);
-            if view.pending_bytes() >= CHUNK_BYTES && !outputs_ended {
-                outputs_ended = write(view, writers).is_err();
-            }
+            view.handle_spilling(&event, &mut spill(writers, &mut outputs_ended));
         })?;
         // A view that is complete takes no more, but what was lost is known at the end only.
         if events == 0 || outputs_ended {
@@ -137,13 +137,17 @@ fn show<R: Read>(
     }
 }
 
-fn write(view: &mut View<'_>, writers: &OutputWriters) -> Result<(), OutputEnded> {
-    for destination in view.waiting() {
-        let chunk = Chunk {
-            bytes: view.take(destination),
-            events: 0,
-        };
-        writers.write_blocking(destination, chunk)?;
+/// Writes what a view offers, and forgets it once an output has ended, which `outputs_ended` says.
+fn spill<'w>(
+    writers: &'w OutputWriters,
+    outputs_ended: &'w mut bool,
+) -> impl FnMut(DestinationId, &mut Vec<u8>) + 'w {
+    |destination, bytes| {
+        if *outputs_ended {
+            bytes.clear();
+        } else {
+            let written = writers.write_blocking(destination, Chunk::of_view(bytes));
+            *outputs_ended = written.is_err();
+        }
     }
-    Ok(())
 }

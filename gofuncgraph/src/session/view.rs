@@ -17,6 +17,9 @@ use crate::trace::{
     Statistics, TraceLine, TraceSink,
 };
 
+/// Bytes of one destination from which on a [`Spill`] is offered them.
+const SPILL_BYTES: usize = 1 << 20;
+
 /// What a [`View`] has to know beside what the command line says.
 pub struct ViewContext<'a> {
     /// Names and source lines.
@@ -42,6 +45,10 @@ pub struct ViewContext<'a> {
 /// Names an output of a [`View`]: its index in [`View::destinations`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DestinationId(pub usize);
+
+/// Is offered the bytes for a destination while more of the same tree is being written, and may
+/// take them, so that a tree need not be kept whole as bytes, too.
+pub type Spill<'s> = dyn FnMut(DestinationId, &mut Vec<u8>) + 's;
 
 /// Where bytes of a [`View`] go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,8 +167,13 @@ impl<'a> View<'a> {
         &self.destinations
     }
 
-    /// Takes the next event.
+    /// Takes the next event. What is written for it waits to be taken.
     pub fn handle(&mut self, event: &Event) {
+        self.handle_spilling(event, &mut |_, _| {});
+    }
+
+    /// Takes the next event; `spill` is offered what is much.
+    pub fn handle_spilling(&mut self, event: &Event, spill: &mut Spill<'_>) {
         if !self.has_begun {
             self.begin(event.time());
         }
@@ -171,23 +183,32 @@ impl<'a> View<'a> {
         {
             return;
         }
+        let pending = &mut Pending {
+            bytes: &mut self.pending,
+            spill,
+        };
         for branch in &mut self.branches {
-            branch.feed(&mut self.pending, |assembler, sink| {
-                assembler.handle(event, sink);
-            });
+            branch.feed(pending, |assembler, sink| assembler.handle(event, sink));
         }
     }
 
     /// Nothing more will come; `time` is the present. Call it once.
     pub fn finish(&mut self, time: MonotonicTime) {
+        self.finish_spilling(time, &mut |_, _| {});
+    }
+
+    /// The same; `spill` is offered what is much.
+    pub fn finish_spilling(&mut self, time: MonotonicTime, spill: &mut Spill<'_>) {
+        let pending = &mut Pending {
+            bytes: &mut self.pending,
+            spill,
+        };
         for branch in &mut self.branches {
-            branch.feed(&mut self.pending, |assembler, sink| {
-                assembler.finish(time, sink);
-            });
+            branch.feed(pending, |assembler, sink| assembler.finish(time, sink));
             if let Some(filter) = &mut branch.filter {
                 filter.finish(&mut FanOut {
                     outputs: &mut branch.outputs,
-                    pending: &mut self.pending,
+                    pending,
                     shown_calls: &mut branch.shown_calls,
                 });
             }
@@ -244,11 +265,6 @@ impl<'a> View<'a> {
         filters.map(Filter::trees_without_room).max().unwrap_or(0)
     }
 
-    /// Bytes that were not taken yet.
-    pub fn pending_bytes(&self) -> usize {
-        self.pending.iter().map(Vec::len).sum()
-    }
-
     /// The destinations that something was written for and not taken yet.
     pub fn waiting(&self) -> Vec<DestinationId> {
         let pending = self.pending.iter().enumerate();
@@ -303,7 +319,7 @@ impl<'a> View<'a> {
 impl Branch<'_> {
     fn feed(
         &mut self,
-        pending: &mut [Vec<u8>],
+        pending: &mut Pending<'_>,
         act: impl FnOnce(&mut Assembler, &mut dyn TraceSink),
     ) {
         let mut fan_out = FanOut {
@@ -318,28 +334,38 @@ impl Branch<'_> {
     }
 }
 
+/// Bytes of each destination that were not taken yet, and who may take them early.
+struct Pending<'s> {
+    bytes: &'s mut [Vec<u8>],
+    spill: &'s mut Spill<'s>,
+}
+
 /// Hands every line to several formats.
-struct FanOut<'s, 'a> {
+struct FanOut<'s, 'a, 'p> {
     outputs: &'s mut [Output<'a>],
-    pending: &'s mut [Vec<u8>],
+    pending: &'s mut Pending<'p>,
     shown_calls: &'s mut u64,
 }
 
-impl TraceSink for FanOut<'_, '_> {
+impl TraceSink for FanOut<'_, '_, '_> {
     fn line(&mut self, line: &TraceLine) {
         if let LineBody::Entry { call: Some(_), .. } = line.body {
             *self.shown_calls += 1;
         }
         for output in &mut *self.outputs {
-            if let Some(out) = self.pending.get_mut(output.destination) {
+            let destination = output.destination;
+            if let Some(out) = self.pending.bytes.get_mut(destination) {
                 output.renderer.line(line, out);
+                if out.len() >= SPILL_BYTES {
+                    (self.pending.spill)(DestinationId(destination), out);
+                }
             }
         }
     }
 
     fn part_end(&mut self, goroutine: crate::events::Goroutine, end: PartEnd) {
         for output in &mut *self.outputs {
-            if let Some(out) = self.pending.get_mut(output.destination) {
+            if let Some(out) = self.pending.bytes.get_mut(output.destination) {
                 output.renderer.part_end(goroutine, end, out);
             }
         }

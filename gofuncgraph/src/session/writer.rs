@@ -42,6 +42,17 @@ pub(super) struct Chunk {
     pub(super) events: u64,
 }
 
+impl Chunk {
+    /// What was written of a view, of which there may be as much again.
+    pub(super) fn of_view(bytes: &mut Vec<u8>) -> Self {
+        let next = Vec::with_capacity(bytes.len());
+        Self {
+            bytes: std::mem::replace(bytes, next),
+            events: 0,
+        }
+    }
+}
+
 /// A writer for each destination of a view, and one more for a recording.
 pub(super) struct OutputWriters {
     writers: Vec<OutputWriter>,
@@ -99,6 +110,14 @@ impl OutputWriters {
     ) -> Result<(), OutputEnded> {
         let writer = self.writers.get(destination.0).ok_or(OutputEnded)?;
         writer.chunks.blocking_send(chunk).map_err(|_| OutputEnded)
+    }
+
+    /// Takes the bytes for `destination` if there is room for them right now.
+    pub(super) fn write_if_room(&self, destination: DestinationId, bytes: &mut Vec<u8>) {
+        let writer = self.writers.get(destination.0);
+        if let Some(room) = writer.and_then(|writer| writer.chunks.try_reserve().ok()) {
+            room.send(Chunk::of_view(bytes));
+        }
     }
 
     /// Whether nobody can read one of the outputs any more, found out without writing to it.

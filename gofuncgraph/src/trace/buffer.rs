@@ -97,10 +97,18 @@ impl TreeBuffer {
         self.items.len()
     }
 
+    /// A vector that doubles would waste as much as it holds.
+    fn push(&mut self, item: Item) {
+        if self.items.len() == self.items.capacity() {
+            self.items.reserve_exact((self.items.len() / 4).max(4));
+        }
+        self.items.push(item);
+    }
+
     /// A call begins.
     pub fn entry(&mut self, time: MonotonicTime, function: FunctionId, call: VirtualAddress) {
         self.calls += 1;
-        self.items.push(Item::Entry {
+        self.push(Item::Entry {
             time,
             call,
             function,
@@ -109,7 +117,7 @@ impl TreeBuffer {
 
     /// The innermost open call ends.
     pub fn end(&mut self, time: MonotonicTime, how: CallEnd) {
-        self.items.push(Item::End { time, how });
+        self.push(Item::End { time, how });
     }
 
     /// Events were lost. Losses with nothing between them become one.
@@ -117,13 +125,13 @@ impl TreeBuffer {
         if let Some(Item::Lost { events: before, .. }) = self.items.last_mut() {
             *before = before.saturating_add(events);
         } else {
-            self.items.push(Item::Lost { time, events });
+            self.push(Item::Lost { time, events });
         }
     }
 
     /// Any other remark.
     pub fn note(&mut self, time: MonotonicTime, note: Note) {
-        self.items.push(Item::Note {
+        self.push(Item::Note {
             time,
             note: Box::new(note),
         });

@@ -4,8 +4,8 @@ use std::time::Duration;
 /// Calls of one tree that are kept unless the user says otherwise.
 pub const DEFAULT_MAX_CALLS: usize = 1_000_000;
 
-/// Calls of all trees together that are kept: some 200 MB of lines.
-pub const DEFAULT_MAX_BUFFERED_CALLS: usize = 4_000_000;
+/// Calls of all trees together that are kept: at most 120 MB of lines.
+pub const DEFAULT_MAX_BUFFERED_CALLS: usize = 2_000_000;
 
 /// When lines are handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
