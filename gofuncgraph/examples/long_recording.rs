@@ -32,8 +32,8 @@ const DEPTH: u64 = 200_000;
 /// Goroutines of `goroutines`.
 const GOROUTINES: u64 = 60_000;
 
-/// Functions of made-up recordings.
-const FUNCTIONS: u64 = 500;
+/// Functions of made-up recordings: a prime, so that every goroutine gets to all of them.
+const FUNCTIONS: u64 = 499;
 
 /// From one made-up event to the next.
 const STEP_NS: u64 = 500;
@@ -95,6 +95,7 @@ fn repeat(count: u64, recording: &str) -> Outcome {
     let mut reader = RecordingReader::new(BufReader::new(File::open(recording)?))?;
     let mut events = Vec::new();
     while reader.read_events(&mut |event| events.push(event))? != 0 {}
+    eprintln!("{} events in {recording}", events.len());
     let header = reader.header().clone();
     let plan = ProbePlan {
         functions: reader

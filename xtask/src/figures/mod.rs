@@ -2,12 +2,16 @@
 
 mod attaching;
 mod machine;
+mod measured;
 mod per_call;
+mod recording;
+mod replaying;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 
 use crate::{process, workspace};
 
@@ -20,8 +24,24 @@ const README_END: &str = "<!-- /figures -->";
 #[derive(clap::Args)]
 pub struct Options {
     /// Write the figures to docs/FIGURES.md and between README.md's markers as well
-    #[arg(long)]
+    #[arg(long, conflicts_with = "only")]
     write: bool,
+    /// Measure this part only; repeatable
+    #[arg(long)]
+    only: Vec<Part>,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What a traced call costs
+    Calls,
+    /// Getting ready, attaching and detaching
+    Attaching,
+    /// What recording costs a traced call
+    Recording,
+    /// Size of a recording, and speed and memory of its replay
+    Replaying,
 }
 
 /// One line of the table.
@@ -37,8 +57,18 @@ pub fn run(options: &Options) -> Result<()> {
     process::prepare_sudo()?;
     let root = workspace::root()?;
     let tracer = workspace::build_tracer()?;
-    let mut figures = per_call::measure(&root, &tracer)?;
-    figures.extend(attaching::measure(&tracer)?);
+    let mut figures = Vec::new();
+    for part in Part::value_variants() {
+        if !options.only.is_empty() && !options.only.contains(part) {
+            continue;
+        }
+        figures.extend(match part {
+            Part::Calls => per_call::measure(&root, &tracer),
+            Part::Attaching => attaching::measure(&tracer),
+            Part::Recording => recording::measure(&root, &tracer),
+            Part::Replaying => replaying::measure(&tracer),
+        }?);
+    }
     let text = to_text(&machine::describe()?, &figures);
     print!("{text}");
     if options.write {
@@ -58,7 +88,7 @@ fn to_text(machine: &str, figures: &[Figure]) -> String {
         })
         .collect();
     format!(
-        "Measured by `cargo xtask figures` on {machine}; medians.\n\n\
+        "Measured by `cargo xtask figures` on {machine}; medians; of recording and replaying the best of several.\n\n\
          | what | measured | goal |\n|---|---|---|\n{rows}"
     )
 }

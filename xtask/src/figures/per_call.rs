@@ -16,9 +16,9 @@ use crate::tree_text;
 
 const ROUNDS: usize = 5;
 /// Batches of a round; the first warms up and is not counted.
-const BATCHES: usize = 4;
+pub(super) const BATCHES: usize = 4;
 /// Calls of a batch: few enough for one tree to keep them all.
-const CALLS: usize = 20_000;
+pub(super) const CALLS: usize = 20_000;
 const CALLS_UNTRACED: usize = 2_000_000;
 
 /// Measures untraced calls and both placements in turns, several times.
@@ -108,14 +108,14 @@ fn traced(
 }
 
 /// The Go program that is measured; dropping it ends it.
-struct Program {
+pub(super) struct Program {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Program {
-    fn start(binary: &Path) -> Result<Self> {
+    pub(super) fn start(binary: &Path) -> Result<Self> {
         let mut command = Run::new(binary).into_command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         example::end_with_parent(&mut command);
@@ -132,7 +132,7 @@ impl Program {
     }
 
     /// Nanoseconds per call of each counted batch of `calls` calls.
-    fn batches(&mut self, calls: usize) -> Result<Vec<f64>> {
+    pub(super) fn batches(&mut self, calls: usize) -> Result<Vec<f64>> {
         let mut values = Vec::new();
         for _ in 0..BATCHES {
             writeln!(self.stdin, "{calls}").context("the measured program has ended")?;
