@@ -88,7 +88,7 @@ fn to_text(machine: &str, figures: &[Figure]) -> String {
         })
         .collect();
     format!(
-        "Measured by `cargo xtask figures` on {machine}; medians; of recording and replaying the best of several.\n\n\
+        "Measured by `cargo xtask figures` on {machine}; medians; of replays the best of several.\n\n\
          | what | measured | goal |\n|---|---|---|\n{rows}"
     )
 }

@@ -131,6 +131,23 @@ impl Program {
         })
     }
 
+    /// Nanoseconds that its threads were on a CPU so far, in the program and in the kernel.
+    pub(super) fn cpu_ns(&self) -> Result<f64> {
+        let folder = format!("/proc/{}/task", self.child.id());
+        let mut sum_ns = 0.0;
+        for task in std::fs::read_dir(&folder).context("the measured program has ended")? {
+            let path = task?.path().join("schedstat");
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            let time_ns = text
+                .split(' ')
+                .next()
+                .and_then(|word| word.parse::<f64>().ok());
+            sum_ns += time_ns.with_context(|| format!("{} is {text:?}", path.display()))?;
+        }
+        Ok(sum_ns)
+    }
+
     /// Nanoseconds per call of each counted batch of `calls` calls.
     pub(super) fn batches(&mut self, calls: usize) -> Result<Vec<f64>> {
         let mut values = Vec::new();
