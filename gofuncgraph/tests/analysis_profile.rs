@@ -64,6 +64,55 @@ fn self_time_is_what_callees_do_not_take() {
 }
 
 #[test]
+fn trees_without_room_are_unfinished_and_all_their_calls_count() {
+    let mut program = program();
+    program.step_ns = 1000;
+    // A recursive tree of three functions and five paths; meanwhile others of one. Then one of
+    // three functions and four paths.
+    for function in [ROOT, MIDDLE, ROOT, LEAF, MIDDLE] {
+        program.call(FIRST, function);
+        program.call(SECOND, ROOT);
+        program.ret(SECOND);
+    }
+    for _ in 0..5 {
+        program.ret(FIRST);
+    }
+    plain_tree(&mut program, SECOND);
+    let with_room_for = |tree_records| {
+        let mut aggregator = Aggregator::new(AggregatorSettings {
+            tree_records,
+            ..AggregatorSettings::default()
+        });
+        let settings = AssemblerSettings::stream();
+        aggregate(&mut aggregator, settings, &program.events, program.now);
+        aggregator.into_parts().0
+    };
+    let all = with_room_for(100);
+    assert_eq!((all.trees(), all.finished_trees()), (7, 7));
+    assert_eq!(all.losses.trees_without_room, 0);
+    for (tree_records, without_room) in [(0, 7), (1, 7), (5, 4), (6, 3), (7, 2), (8, 2), (10, 0)] {
+        let some = with_room_for(tree_records);
+        assert_eq!(
+            some.losses.trees_without_room, without_room,
+            "{tree_records}"
+        );
+        assert_eq!(
+            (some.trees(), some.finished_trees()),
+            (7, 7 - without_room),
+            "{tree_records}"
+        );
+        for function in &all.functions {
+            let same = calls(&some, &function.name);
+            assert_eq!(same.all, function.calls.all, "{tree_records}");
+        }
+    }
+    assert_eq!(
+        calls(&with_room_for(10), "main.root").in_finished_trees,
+        calls(&all, "main.root").in_finished_trees
+    );
+}
+
+#[test]
 fn time_of_recursive_calls_counts_once() {
     let mut program = program();
     program.step_ns = 1000;

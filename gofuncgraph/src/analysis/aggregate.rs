@@ -17,7 +17,11 @@ use crate::plan::FunctionId;
 use crate::trace::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
 
 /// Bytes that the samples and histograms of one profile may take, unless it is told otherwise.
-pub const DEFAULT_SAMPLE_BYTES: usize = 128 << 20;
+pub const DEFAULT_SAMPLE_BYTES: usize = 64 << 20;
+
+/// Functions and paths of all open trees of which it is kept what each tree has of them, unless
+/// it is told otherwise: some 50 MB.
+pub const DEFAULT_TREE_RECORDS: usize = 1 << 18;
 
 /// Call paths that are told apart.
 pub const MAX_PATHS: usize = 8192;
@@ -38,6 +42,8 @@ pub struct AggregatorSettings {
     pub watches: Vec<Watch>,
     /// Bytes that samples and histograms may take.
     pub sample_bytes: usize,
+    /// Functions and paths of open trees that it may keep. Trees beyond count as unfinished.
+    pub tree_records: usize,
 }
 
 impl Default for AggregatorSettings {
@@ -45,6 +51,7 @@ impl Default for AggregatorSettings {
         Self {
             watches: Vec::new(),
             sample_bytes: DEFAULT_SAMPLE_BYTES,
+            tree_records: DEFAULT_TREE_RECORDS,
         }
     }
 }
@@ -67,6 +74,7 @@ pub struct Aggregator {
     trees: HashMap<Goroutine, OpenTree>,
     watches: Watches,
     open_calls_room: usize,
+    tree_records_room: usize,
     first_and_last: Option<(MonotonicTime, MonotonicTime)>,
 }
 
@@ -84,6 +92,7 @@ impl Aggregator {
             trees: HashMap::new(),
             watches: Watches::new(settings.watches),
             open_calls_room: MAX_OPEN_CALLS,
+            tree_records_room: settings.tree_records,
             first_and_last: None,
         }
     }
@@ -240,8 +249,9 @@ impl Aggregator {
         };
         let tree = self.trees.entry(goroutine).or_default();
         let level = tree.calls.len();
-        let function_slot = tree.function_slot(function);
-        let path = path.map(|path| (path, tree.path_slot(path)));
+        let room = &mut self.tree_records_room;
+        let function_slot = tree.function_begins(function, room);
+        let path = path.map(|path| (path, tree.path_begins(path, room)));
 
         if level == 0 {
             let root = tree.root.get_or_insert(Root {
@@ -253,18 +263,11 @@ impl Aggregator {
             root.count = root.count.saturating_add(1);
             root.duration_ns = None;
         }
-        if let Some(in_tree) = tree.functions.get_mut(function_slot) {
-            in_tree.share.calls += 1;
-            in_tree.open += 1;
-        }
         if let Some(profile) = self.profile.functions.get_mut(function) {
             profile.calls.all.calls += 1;
         }
         match path {
-            Some((path, slot)) => {
-                if let Some(in_tree) = tree.paths.get_mut(slot) {
-                    in_tree.share.calls += 1;
-                }
+            Some((path, _)) => {
                 if let Some(profile) = self.profile.paths.get_mut(path) {
                     profile.calls.all.calls += 1;
                 }
@@ -353,14 +356,7 @@ impl Aggregator {
                 }
             }
         }
-        if let Some(in_tree) = tree.functions.get_mut(call.function_slot) {
-            in_tree.open = in_tree.open.saturating_sub(1);
-            in_tree.longest_ns = in_tree.longest_ns.max(duration_ns);
-            if in_tree.open > 0 {
-                share.total_ns = 0;
-            }
-            in_tree.share.add(share);
-        }
+        tree.function_ends(function, call.function_slot, &mut share, duration_ns);
         if let Some(profile) = self.profile.functions.get_mut(function) {
             profile.calls.all.add(share);
             outcome.record(&mut profile.calls, &mut self.pool);
@@ -380,7 +376,10 @@ impl Aggregator {
         let Some(mut tree) = self.trees.remove(&goroutine) else {
             return;
         };
-        let finished_ns = tree.finished_root_ns();
+        tree.give_back(&mut self.tree_records_room);
+        self.profile.losses.trees_without_room += u64::from(!tree.has_records());
+        let root_ns = tree.finished_root_ns();
+        let finished_ns = root_ns.filter(|_| tree.has_records());
         if let Some(root) = tree.root {
             self.count_tree(root.function, finished_ns);
         }
@@ -400,7 +399,7 @@ impl Aggregator {
         }
         for group in std::mem::take(&mut tree.groups) {
             if let Some(found) = self.watches.found.get_mut(group.watch as usize) {
-                found.group_ended(group.share, finished_ns, &mut self.pool);
+                found.group_ended(group.share, root_ns, &mut self.pool);
             }
         }
         self.keep_example(tree);

@@ -24,8 +24,8 @@ mod slow_tree;
 mod watch;
 
 pub use aggregate::{
-    AggregatingSink, Aggregator, AggregatorSettings, DEFAULT_SAMPLE_BYTES, MAX_PATH_LEVELS,
-    MAX_PATHS, NameOf,
+    AggregatingSink, Aggregator, AggregatorSettings, DEFAULT_SAMPLE_BYTES, DEFAULT_TREE_RECORDS,
+    MAX_PATH_LEVELS, MAX_PATHS, NameOf,
 };
 pub use check::{Compared, DEFAULT_LEVEL, Finding, Gap, Measure, Recorded, Verdict, check};
 pub use compare::{

@@ -66,13 +66,18 @@ pub(super) struct Root {
 }
 
 /// One goroutine's tree while its lines come.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct OpenTree {
     pub calls: Vec<OpenCall>,
+    /// Empty once there was no room for it, as is `paths`.
     pub functions: Vec<TreeFunction>,
     function_slots: HashMap<usize, usize>,
     pub paths: Vec<TreePath>,
     path_slots: HashMap<usize, usize>,
+    /// There was room for all of `functions` and `paths`.
+    has_records: bool,
+    /// Open calls of each function, once there was not.
+    open_calls: HashMap<usize, u32>,
     pub groups: Vec<OpenGroup>,
     pub root: Option<Root>,
     /// Between a cut and the end of its part, ends are no real ones.
@@ -80,29 +85,130 @@ pub(super) struct OpenTree {
     pub kept: Option<Box<SlowTree>>,
 }
 
+impl Default for OpenTree {
+    fn default() -> Self {
+        Self {
+            calls: Vec::new(),
+            functions: Vec::new(),
+            function_slots: HashMap::new(),
+            paths: Vec::new(),
+            path_slots: HashMap::new(),
+            has_records: true,
+            open_calls: HashMap::new(),
+            groups: Vec::new(),
+            root: None,
+            is_being_cut: false,
+            kept: None,
+        }
+    }
+}
+
 impl OpenTree {
-    /// The tree's record of a function.
-    pub fn function_slot(&mut self, function: usize) -> usize {
-        *self.function_slots.entry(function).or_insert_with(|| {
-            self.functions.push(TreeFunction {
-                function,
-                share: TreeShare::default(),
-                open: 0,
-                longest_ns: None,
-            });
-            self.functions.len() - 1
-        })
+    /// Counts a call of `function`, for which it may take a place off `room`. Gives its place
+    /// among `functions`, where there is nothing if there is no room.
+    pub fn function_begins(&mut self, function: usize, room: &mut usize) -> usize {
+        let slot = self.function_slots.get(&function).copied();
+        let slot = slot.or_else(|| {
+            self.take_room(room).then(|| {
+                let slot = self.functions.len();
+                self.function_slots.insert(function, slot);
+                self.functions.push(TreeFunction {
+                    function,
+                    share: TreeShare::default(),
+                    open: 0,
+                    longest_ns: None,
+                });
+                slot
+            })
+        });
+        match slot.and_then(|slot| self.functions.get_mut(slot)) {
+            Some(record) => {
+                record.share.calls += 1;
+                record.open += 1;
+            }
+            None => *self.open_calls.entry(function).or_default() += 1,
+        }
+        slot.unwrap_or_default()
     }
 
-    /// The tree's record of a path.
-    pub fn path_slot(&mut self, path: usize) -> usize {
-        *self.path_slots.entry(path).or_insert_with(|| {
-            self.paths.push(TreePath {
-                path,
-                share: TreeShare::default(),
-            });
-            self.paths.len() - 1
-        })
+    /// The same of a call at `path`.
+    pub fn path_begins(&mut self, path: usize, room: &mut usize) -> usize {
+        let slot = self.path_slots.get(&path).copied();
+        let slot = slot.or_else(|| {
+            self.take_room(room).then(|| {
+                let slot = self.paths.len();
+                self.path_slots.insert(path, slot);
+                self.paths.push(TreePath {
+                    path,
+                    share: TreeShare::default(),
+                });
+                slot
+            })
+        });
+        if let Some(record) = slot.and_then(|slot| self.paths.get_mut(slot)) {
+            record.share.calls += 1;
+        }
+        slot.unwrap_or_default()
+    }
+
+    /// A call of `function`, whose place among `functions` is `slot`, ends. Its share of the
+    /// tree is `share`, less the total time if it is inside another call of the function.
+    pub fn function_ends(
+        &mut self,
+        function: usize,
+        slot: usize,
+        share: &mut TreeShare,
+        duration_ns: Option<u64>,
+    ) {
+        let Some(record) = self.functions.get_mut(slot) else {
+            if let Some(open) = self.open_calls.get_mut(&function) {
+                *open -= 1;
+                if *open > 0 {
+                    share.total_ns = 0;
+                } else {
+                    self.open_calls.remove(&function);
+                }
+            }
+            return;
+        };
+        record.open = record.open.saturating_sub(1);
+        record.longest_ns = record.longest_ns.max(duration_ns);
+        if record.open > 0 {
+            share.total_ns = 0;
+        }
+        record.share.add(*share);
+    }
+
+    /// Whether what it has of every function and path is known.
+    pub fn has_records(&self) -> bool {
+        self.has_records
+    }
+
+    /// Gives back what it took off `room`, once it is not needed any more.
+    pub fn give_back(&self, room: &mut usize) {
+        *room += self.functions.len() + self.paths.len();
+    }
+
+    /// Takes a place off `room`, or gives up all records.
+    fn take_room(&mut self, room: &mut usize) -> bool {
+        if !self.has_records {
+            return false;
+        }
+        if let Some(left) = room.checked_sub(1) {
+            *room = left;
+            return true;
+        }
+        self.give_back(room);
+        self.has_records = false;
+        self.function_slots = HashMap::new();
+        self.path_slots = HashMap::new();
+        self.paths = Vec::new();
+        self.open_calls = std::mem::take(&mut self.functions)
+            .into_iter()
+            .filter(|record| record.open > 0)
+            .map(|record| (record.function, record.open))
+            .collect();
+        false
     }
 
     /// The duration of the root, if there is one root and its duration is known.

@@ -127,6 +127,9 @@ pub struct Losses {
     pub calls_dropped: u64,
     /// Calls at paths that are not told apart, because there are too many or too long ones.
     pub calls_at_other_paths: u64,
+    /// Trees that count as unfinished, because with too many open at the same time there was no
+    /// room for what each of them has of every function.
+    pub trees_without_room: u64,
     /// Lines that make no sense where they stand.
     pub out_of_order: u64,
 }

@@ -296,6 +296,12 @@ pub(super) fn write_notes(profile: &Profile, rows: (&[Accuracy], &str), out: &mu
             number_of(losses.calls_dropped, "call")
         ));
     }
+    if losses.trees_without_room > 0 {
+        notes.push(format!(
+            "{} not among the finished: too many were open at the same time",
+            number_of(losses.trees_without_room, "tree")
+        ));
+    }
     if losses.out_of_order > 0 {
         notes.push(format!(
             "{} out of order, not counted",

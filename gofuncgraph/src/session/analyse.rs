@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::analysis_error::AnalysisError;
 use super::notice::notice;
 use crate::analysis::{
-    self, Aggregator, AggregatorSettings, DEFAULT_SAMPLE_BYTES, DIFF_LEVEL, Recorded, Rule,
-    Verdict, parse_rules,
+    self, Aggregator, AggregatorSettings, DEFAULT_SAMPLE_BYTES, DEFAULT_TREE_RECORDS, DIFF_LEVEL,
+    Recorded, Rule, Verdict, parse_rules,
 };
 use crate::cli::{CheckOptions, DiffFormat, DiffOptions, ReportOptions};
 use crate::events::Symbols;
@@ -19,13 +19,19 @@ use crate::output::{
 use crate::recording::{ReadEnd, RecordingError, RecordingHeader, RecordingReader};
 use crate::trace::{Assembler, AssemblerSettings};
 
+/// Lines come as they happened, so that more trees are open than in a summary; but none waits.
+const TREE_RECORDS: usize = 2 * DEFAULT_TREE_RECORDS;
+
 /// Prints the statistics of all recordings together.
 ///
 /// # Errors
 /// A recording that cannot be read, and standard output's.
 pub(super) fn report(options: &ReportOptions) -> Result<(), AnalysisError> {
     one_standard_input(options.files.iter().map(AsRef::as_ref))?;
-    let mut aggregator = Aggregator::new(AggregatorSettings::default());
+    let mut aggregator = Aggregator::new(AggregatorSettings {
+        tree_records: TREE_RECORDS,
+        ..AggregatorSettings::default()
+    });
     for path in &options.files {
         // What was lost stands in the report.
         let recording = read(path, &mut aggregator)?;
@@ -208,6 +214,7 @@ fn recorded(
     let mut aggregator = Aggregator::new(AggregatorSettings {
         watches: rules.iter().map(Rule::watch).collect(),
         sample_bytes: DEFAULT_SAMPLE_BYTES / recordings.max(1),
+        tree_records: TREE_RECORDS,
     });
     let recording = read(path, &mut aggregator)?;
     let (profile, watched) = aggregator.into_parts();
