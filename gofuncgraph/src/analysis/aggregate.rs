@@ -71,7 +71,8 @@ pub struct Aggregator {
     functions_by_id: HashMap<FunctionId, usize>,
     paths_by_step: HashMap<(Option<usize>, usize), usize>,
     roots_by_function: HashMap<usize, usize>,
-    trees: HashMap<Goroutine, OpenTree>,
+    /// Boxed, so that places of the map that are empty are small.
+    trees: HashMap<Goroutine, Box<OpenTree>>,
     watches: Watches,
     open_calls_room: usize,
     tree_records_room: usize,
@@ -405,7 +406,7 @@ impl Aggregator {
         self.keep_example(tree);
     }
 
-    fn keep_example(&mut self, mut tree: OpenTree) {
+    fn keep_example(&mut self, mut tree: Box<OpenTree>) {
         let Some(kept) = tree.kept.take() else {
             return;
         };
