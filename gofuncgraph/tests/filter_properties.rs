@@ -264,7 +264,11 @@ fn moment(steps_ns: u64) -> MonotonicTime {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_filter_that_leaves_nothing_out_changes_nothing(
@@ -354,8 +358,17 @@ proptest! {
         };
         let calls = balanced(&shown(&program, delivery, Some((settings, None))));
         let last = program.now;
+        // Nothing tells until when a call was open that began in an earlier part of a tree and
+        // did not end.
+        let is_cut = delivery != Delivery::Stream
+            && delivery != AssemblerSettings::trees().delivery;
+        let is_known = |call: &Call| !is_cut || call.duration.is_some();
         let overlaps = |call: &Call| call.end.min(last) >= moment(from) && call.begin < moment(to);
-        prop_assert_eq!(without_levels(&all, overlaps), without_levels(&calls, |_| true));
+        prop_assert_eq!(
+            without_levels(&all, |call| is_known(call) && overlaps(call)),
+            without_levels(&calls, is_known)
+        );
+        prop_assert!(calls.iter().all(|call| overlaps(call)));
     }
 
     #[test]

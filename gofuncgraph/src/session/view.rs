@@ -472,11 +472,15 @@ impl<'a> Make<'_, 'a> {
 fn delivery(mode: OutputMode, max_calls: NonZero<u64>) -> Delivery {
     match mode {
         OutputMode::Stream => Delivery::Stream,
-        OutputMode::Trees { slower_than } => Delivery::Trees {
-            max_calls: usize::try_from(max_calls.get()).unwrap_or(usize::MAX),
-            max_buffered_calls: DEFAULT_MAX_BUFFERED_CALLS,
-            slower_than,
-        },
+        OutputMode::Trees { slower_than } => {
+            let max_calls = usize::try_from(max_calls.get()).unwrap_or(usize::MAX);
+            Delivery::Trees {
+                max_calls,
+                // Who asks for larger trees has the room for them.
+                max_buffered_calls: DEFAULT_MAX_BUFFERED_CALLS.max(max_calls),
+                slower_than,
+            }
+        }
     }
 }
 
