@@ -203,7 +203,10 @@ impl Aggregator {
                 let function = self.function(*function, name_of);
                 self.end(goroutine, function, *how, *duration);
             }
-            Note::Hidden { total, .. } => {
+            Note::Hidden { calls, total, .. } => {
+                let losses = &mut self.profile.losses;
+                losses.calls_hidden = losses.calls_hidden.saturating_add(*calls);
+                losses.hidden = losses.hidden.saturating_add(*total);
                 let tree = self.trees.get_mut(&goroutine);
                 if let Some(caller) = tree.and_then(|tree| tree.calls.last_mut()) {
                     let total_ns = u64::try_from(total.as_nanos()).unwrap_or(u64::MAX);

@@ -1,5 +1,7 @@
 //! What is known of the calls of one or several recordings.
 
+use std::time::Duration;
+
 use super::durations::{Durations, Reservoir};
 
 /// What a call did to one tree: how often it was made and how long it took there.
@@ -125,6 +127,10 @@ pub struct Losses {
     pub events: u64,
     /// Calls that were dropped where a tree was cut.
     pub calls_dropped: u64,
+    /// Calls that a filter hides.
+    pub calls_hidden: u64,
+    /// How long those took together, calls inside of them not counted twice.
+    pub hidden: Duration,
     /// Calls at paths that are not told apart, because there are too many or too long ones.
     pub calls_at_other_paths: u64,
     /// Trees that count as unfinished, because with too many open at the same time there was no

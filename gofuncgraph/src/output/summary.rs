@@ -302,6 +302,13 @@ pub(super) fn write_notes(profile: &Profile, rows: (&[Accuracy], &str), out: &mu
             number_of(losses.trees_without_room, "tree")
         ));
     }
+    if losses.calls_hidden > 0 {
+        notes.push(format!(
+            "{} hidden by a filter, {} in all, and not in the tables",
+            number_of(losses.calls_hidden, "call"),
+            time(losses.hidden.as_nanos() as f64)
+        ));
+    }
     if losses.out_of_order > 0 {
         notes.push(format!(
             "{} out of order, not counted",
