@@ -368,7 +368,7 @@ proptest! {
             without_levels(&all, |call| is_known(call) && overlaps(call)),
             without_levels(&calls, is_known)
         );
-        prop_assert!(calls.iter().all(|call| overlaps(call)));
+        prop_assert!(calls.iter().all(overlaps));
     }
 
     #[test]
