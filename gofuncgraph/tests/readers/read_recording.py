@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+"""Reads a recording of gofuncgraph: written from docs/FORMAT.md alone, with nothing but Python's
+own library. Prints what `tests/recording_format.rs` compares with the tracer's reader.
+
+    read_recording.py FILE
+
+One line for the header, one for each event, one for the losses of each events block, and one for
+the end; fields are separated by tabs, and `-` stands for what an event does not have:
+
+    kind pid goid sequence tree mark depth function time_ns place
+"""
+
+import json
+import sys
+import zlib
+
+MAGIC = b"\x93gfgrec\n"
+U64 = (1 << 64) - 1
+
+
+class Damage(Exception):
+    """What stands there is not as the format says."""
+
+
+def check(condition, problem):
+    if not condition:
+        raise Damage(problem)
+
+
+def expand_lz4(stored, length):
+    """One block of the LZ4 block format."""
+    out = bytearray()
+    at = 0
+    while True:
+        token = stored[at]
+        at += 1
+        literals = token >> 4
+        if literals == 15:
+            while True:
+                more = stored[at]
+                at += 1
+                literals += more
+                if more != 255:
+                    break
+        out += stored[at : at + literals]
+        at += literals
+        if at >= len(stored):
+            break
+        distance = stored[at] | stored[at + 1] << 8
+        at += 2
+        check(0 < distance <= len(out), "match before the beginning")
+        matched = token & 15
+        if matched == 15:
+            while True:
+                more = stored[at]
+                at += 1
+                matched += more
+                if more != 255:
+                    break
+        for _ in range(matched + 4):
+            out.append(out[-distance])
+        check(len(out) <= length, "longer than stated")
+    check(len(out) == length, "another length than stated")
+    return bytes(out)
+
+
+class Fields:
+    """Takes one field after the other from a payload."""
+
+    def __init__(self, payload):
+        self.payload = payload
+        self.at = 0
+
+    def byte(self):
+        check(self.at < len(self.payload), "field ends early")
+        self.at += 1
+        return self.payload[self.at - 1]
+
+    def unsigned(self, limit=1 << 64):
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                check(value < limit, "number too large")
+                return value
+        raise Damage("number of too many bytes")
+
+    def u16(self):
+        return self.unsigned(1 << 16)
+
+    def u32(self):
+        return self.unsigned(1 << 32)
+
+    def signed(self):
+        value = self.unsigned()
+        return (value >> 1) ^ -(value & 1)
+
+    def text(self):
+        length = self.unsigned()
+        check(length <= len(self.payload) - self.at, "text ends early")
+        self.at += length
+        return self.payload[self.at - length : self.at].decode("utf-8")
+
+
+class Definitions:
+    """Names and places that events refer to."""
+
+    def __init__(self):
+        self.texts = []
+        self.functions = []
+        self.rets = {}
+        self.calls = []
+        self.images = []
+
+    def position(self, fields):
+        offset = fields.unsigned()
+        file = fields.u32()
+        if file == 0:
+            return "+%d ?:0" % offset
+        return "+%d %s:%d" % (offset, self.texts[file - 1], fields.u32())
+
+    def read(self, payload, count):
+        fields = Fields(payload)
+        for _ in range(count):
+            kind = fields.byte()
+            if kind == 1:
+                self.texts.append(fields.text())
+            elif kind == 2:
+                name = self.texts[fields.u32()]
+                self.functions.append((name, fields.unsigned(), fields.byte()))
+            elif kind == 3:
+                site = fields.u32()
+                self.rets[site] = self.position(fields)
+            elif kind == 4:
+                callee, address = fields.u32(), fields.unsigned()
+                place = "?+0 ?:0"
+                if fields.byte() != 0:
+                    caller = self.texts[fields.u32()]
+                    place = caller + self.position(fields)
+                self.functions[callee]
+                self.calls.append((callee, address, place))
+            elif kind == 5:
+                self.images.append(fields.unsigned())
+            elif kind == 6:
+                self.calls = []
+            elif kind == 7:
+                self.images = []
+            else:
+                raise Damage("unknown definition %d" % kind)
+
+
+class Goroutine:
+    def __init__(self, pid, goid, image):
+        self.pid = pid
+        self.goid = goid
+        self.next_sequence = 0
+        self.next_tree = 0
+        self.frames = []
+        self.image = image
+
+    def top_depth(self):
+        return self.frames[-1][0] if self.frames else 0
+
+    def leave(self, is_over):
+        while self.frames and is_over(self.frames[-1][0]):
+            self.frames.pop()
+
+
+class EventsBlock:
+    """What is kept within a block of events."""
+
+    def __init__(self, definitions):
+        self.definitions = definitions
+        self.time = 0
+        self.goroutines = []
+        self.current = 0
+        self.image = 0
+        self.frame_bytes = {}
+        self.last_ret = {}
+
+    def read_time(self, fields):
+        self.time = (self.time + fields.signed()) & U64
+        return self.time
+
+    def read(self, fields):
+        """A tuple, in the order of the columns."""
+        tag = fields.byte()
+        kind = tag & 7
+        mark = tag >> 5 & 1
+        if kind == 3:
+            time, pid = self.read_time(fields), fields.u32()
+            return ("process-end", pid, "-", "-", "-", mark, "-", "-", time, "-")
+        if kind == 4:
+            time = self.read_time(fields)
+            pid, goid = fields.u32(), fields.unsigned()
+            sequence, tree = fields.unsigned(), fields.u16()
+            return ("loss", pid, goid, sequence, tree, mark, "-", "-", time, "-")
+        check(kind < 3, "unknown event %d" % kind)
+
+        if not tag & 8:
+            self.current = fields.unsigned()
+            if self.current == len(self.goroutines):
+                pid, goid = fields.u32(), fields.unsigned()
+                self.goroutines.append(Goroutine(pid, goid, self.image))
+        check(self.current < len(self.goroutines), "unknown goroutine")
+        goroutine = self.goroutines[self.current]
+        time = self.read_time(fields)
+        sequence, tree = goroutine.next_sequence, goroutine.next_tree
+        if not tag & 16:
+            sequence = (sequence + fields.signed()) & U64
+            tree = fields.u16()
+        read = (self.read_entry, self.read_return, self.read_close)[kind]
+        depth, function, place = read(fields, tag, goroutine)
+        if kind != 0 and mark:
+            goroutine.next_sequence = goroutine.next_tree = 0
+        else:
+            goroutine.next_sequence = (sequence + 1) & U64
+            goroutine.next_tree = tree
+        name = ("entry", "return", "close")[kind]
+        whose = (goroutine.pid, goroutine.goid)
+        return (name, *whose, sequence, tree, mark, depth, function, time, place)
+
+    def read_entry(self, fields, tag, goroutine):
+        call = fields.u32()
+        frame = self.frame_bytes[call] if tag & 64 else fields.signed()
+        self.frame_bytes[call] = frame
+        depth = (goroutine.top_depth() + frame) & U64
+        if not tag & 128:
+            goroutine.image = fields.u32()
+        self.image = goroutine.image
+        callee, address, place = self.definitions.calls[call]
+        address = (address + self.definitions.images[goroutine.image]) & U64
+        goroutine.leave(lambda open: open >= depth)
+        goroutine.frames.append((depth, callee))
+        name = self.definitions.functions[callee][0]
+        return depth, name, "%#x %s" % (address, place)
+
+    def read_return(self, fields, tag, goroutine):
+        if tag & 64:
+            depth, function = goroutine.frames[-1]
+        else:
+            function = fields.u32()
+            depth = (goroutine.top_depth() + fields.signed()) & U64
+        site = self.last_ret[function] if tag & 128 else fields.u32()
+        self.last_ret[function] = site
+        goroutine.leave(lambda open: open >= depth)
+        place = self.definitions.rets.get(site, "+0 ?:0")
+        return depth, self.definitions.functions[function][0], place
+
+    def read_close(self, fields, _, goroutine):
+        cause = fields.byte()
+        check(1 <= cause <= 3, "unknown cause")
+        depth = (goroutine.top_depth() + fields.signed()) & U64
+        goroutine.leave(lambda open: open > depth)
+        return depth, "-", ("recovered", "goroutine-exit", "superseded")[cause - 1]
+
+
+def read_trailer(fields):
+    time = fields.unsigned()
+    return time, [fields.unsigned() for _ in range(fields.unsigned())]
+
+
+def blocks(source):
+    """Kind, number of records and payload of each whole block."""
+    while len(head := source.read(24)) == 24:
+        word = lambda at: int.from_bytes(head[at : at + 4], "little")
+        check(zlib.crc32(head[:20]) == word(20), "checksum of the head")
+        records, length, stored_length = word(4), word(8), word(12)
+        check(stored_length <= length <= 4 << 20, "length")
+        check(records <= 1 << 16, "records")
+        stored = source.read(stored_length)
+        if len(stored) < stored_length:
+            return
+        check(zlib.crc32(stored) == word(16), "checksum")
+        if head[1] & 1:
+            yield head[0], records, expand_lz4(stored, length)
+        else:
+            check(length == stored_length, "length")
+            yield head[0], records, stored
+
+
+def row(*fields):
+    print("\t".join(str(field) for field in fields))
+
+
+def read_recording(source):
+    preamble = source.read(12)
+    check(preamble[:8] == MAGIC, "this is not a recording")
+    version = int.from_bytes(preamble[8:10], "little")
+    check(version == 1, "version %d is not known" % version)
+    definitions = Definitions()
+    events = 0
+    for number, (kind, records, payload) in enumerate(blocks(source)):
+        check((kind == 1) == (number == 0), "the header is not the first block")
+        if kind == 1:
+            header = json.loads(payload)
+            row(
+                "header",
+                header["target"]["path"],
+                header["target"]["go_version"],
+                header["start_monotonic_ns"],
+                header["realtime_minus_monotonic_ns"],
+                header["utc_offset_seconds"],
+            )
+        elif kind == 2:
+            definitions.read(payload, records)
+        elif kind == 3:
+            fields = Fields(payload)
+            block = EventsBlock(definitions)
+            for _ in range(records):
+                row(*block.read(fields))
+            events += records
+            _, losses = read_trailer(fields)
+            row("losses", *losses)
+        elif kind == 4:
+            fields = Fields(payload)
+            reason, counted = fields.byte(), fields.unsigned()
+            time, losses = read_trailer(fields)
+            check(counted == events, "number of events")
+            row("end", reason, events, time, *losses)
+            return
+    row("cut", events)
+
+
+def main():
+    with open(sys.argv[1], "rb") as source:
+        try:
+            read_recording(source)
+        except (Damage, IndexError, KeyError, ValueError) as problem:
+            sys.exit("damaged: %r" % problem)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+//! `docs/FORMAT.md` is enough to read a recording: a reader in Python that was written from it
+//! alone finds the same as ours.
+
+#[path = "support/gate_simulator.rs"]
+mod gate_simulator;
+#[path = "support/golden.rs"]
+mod golden;
+#[path = "support/recordings.rs"]
+mod recordings;
+#[path = "support/viewed.rs"]
+mod viewed;
+
+use std::fmt::{Display, Write};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use gofuncgraph::binary::SourceLine;
+use gofuncgraph::events::{CloseCause, Event, GoroutineEvent, ProcessEnd, Symbols};
+use gofuncgraph::recording::{EndReason, LossCounters, ReadEnd, RecordedSymbols, RecordingReader};
+
+/// Runs the reader in Python.
+fn read_in_python(recording: &Path) -> Output {
+    Command::new("python3")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/readers/read_recording.py"
+        ))
+        .arg(recording)
+        .output()
+        .expect("python3 is installed")
+}
+
+fn row(fields: &[&dyn Display], out: &mut String) {
+    for (number, field) in fields.iter().enumerate() {
+        let separator = if number == 0 { "" } else { "\t" };
+        write!(out, "{separator}{field}").expect("a String takes everything");
+    }
+    out.push('\n');
+}
+
+/// What the reader in Python prints.
+fn rows(recording: &[u8]) -> String {
+    let mut reader = RecordingReader::new(recording).expect("it is a recording");
+    let mut symbols = reader.symbols();
+    let mut out = String::new();
+    let header = reader.header();
+    row(
+        &[
+            &"header",
+            &header.target.path,
+            &header.target.go_version,
+            &header.clock.start.time_ns,
+            &header.clock.realtime_minus_monotonic_ns,
+            &header.clock.zone.utc_offset_seconds,
+        ],
+        &mut out,
+    );
+    loop {
+        let mut events = Vec::new();
+        let taken = reader.read_events(&mut |event| events.push(event));
+        if taken.expect("it is not damaged") == 0 {
+            break;
+        }
+        for event in &events {
+            event_row(event, &mut symbols, &mut out);
+        }
+        let losses = losses(reader.losses());
+        out.push_str(&format!("losses\t{losses}\n"));
+    }
+    match reader.end() {
+        Some(ReadEnd::Whole(end)) => {
+            let reason = match end.reason {
+                EndReason::Interrupted => 1,
+                EndReason::DurationOver => 2,
+                EndReason::CountReached => 3,
+                EndReason::OutputEnded => 4,
+                EndReason::Failed => 5,
+                EndReason::Other => 0,
+            };
+            let losses = losses(&end.losses);
+            let fields: [&dyn Display; 5] =
+                [&"end", &reason, &end.events, &end.time.time_ns, &losses];
+            row(&fields, &mut out);
+        }
+        Some(ReadEnd::Cut { events, .. }) => row(&[&"cut", events], &mut out),
+        None => panic!("it was read to its end"),
+    }
+    out
+}
+
+fn event_row(event: &Event, symbols: &mut RecordedSymbols, out: &mut String) {
+    let time_ns = event.time().time_ns;
+    match *event {
+        Event::ProcessEnded { pid, cause, .. } => {
+            let mark = u8::from(cause == ProcessEnd::Executed);
+            let none = "-";
+            row(
+                &[
+                    &"process-end",
+                    &pid,
+                    &none,
+                    &none,
+                    &none,
+                    &mark,
+                    &none,
+                    &none,
+                    &time_ns,
+                    &none,
+                ],
+                out,
+            );
+        }
+        Event::LossNoticed {
+            goroutine,
+            position,
+            goroutine_ended,
+            ..
+        } => row(
+            &[
+                &"loss",
+                &goroutine.pid,
+                &goroutine.goid,
+                &position.sequence,
+                &position.tree,
+                &u8::from(goroutine_ended),
+                &"-",
+                &"-",
+                &time_ns,
+                &"-",
+            ],
+            out,
+        ),
+        Event::Goroutine {
+            goroutine,
+            position,
+            kind,
+            ..
+        } => {
+            let (name, mark, depth, function, place) = describe(kind, symbols);
+            row(
+                &[
+                    &name,
+                    &goroutine.pid,
+                    &goroutine.goid,
+                    &position.sequence,
+                    &position.tree,
+                    &u8::from(mark),
+                    &depth,
+                    &function,
+                    &time_ns,
+                    &place,
+                ],
+                out,
+            );
+        }
+    }
+}
+
+/// Kind, mark, depth, function and place.
+fn describe(
+    kind: GoroutineEvent,
+    symbols: &mut RecordedSymbols,
+) -> (&'static str, bool, u64, String, String) {
+    let name = |symbols: &mut RecordedSymbols, function| {
+        let name = symbols.function_name(function);
+        name.expect("every function is defined").to_owned()
+    };
+    match kind {
+        GoroutineEvent::Entry {
+            function,
+            depth,
+            return_address,
+            load_bias,
+            starts_tree,
+        } => {
+            let site = symbols.call_site(return_address.to_virtual(load_bias));
+            let place = match site {
+                Some(site) => format!("{}+{} {}", site.caller, site.offset, line(site.line)),
+                None => "?+0 ?:0".to_owned(),
+            };
+            let place = format!("{:#x} {place}", return_address.0);
+            let function = name(symbols, function);
+            ("entry", starts_tree, depth.bytes, function, place)
+        }
+        GoroutineEvent::Return {
+            function,
+            site,
+            depth,
+            ends_tree,
+        } => {
+            let place = match symbols.return_site(site) {
+                Some(position) => format!("+{} {}", position.offset, line(position.line)),
+                None => "+0 ?:0".to_owned(),
+            };
+            let function = name(symbols, function);
+            ("return", ends_tree, depth.bytes, function, place)
+        }
+        GoroutineEvent::Close {
+            depth,
+            cause,
+            ends_tree,
+        } => {
+            let cause = match cause {
+                CloseCause::Recovered => "recovered",
+                CloseCause::GoroutineExit => "goroutine-exit",
+                CloseCause::Superseded => "superseded",
+            };
+            ("close", ends_tree, depth.bytes, "-".into(), cause.into())
+        }
+    }
+}
+
+fn line(line: Option<SourceLine<'_>>) -> String {
+    match line {
+        Some(SourceLine { file, line }) => format!("{file}:{line}"),
+        None => "?:0".to_owned(),
+    }
+}
+
+fn losses(losses: &LossCounters) -> String {
+    let kernel = &losses.kernel;
+    [
+        kernel.entries_lost,
+        kernel.returns_lost,
+        kernel.closes_lost,
+        kernel.process_records_lost,
+        kernel.trees_refused,
+        kernel.returns_without_tree,
+        kernel.off_goroutine_stack,
+        kernel.unreadable,
+        kernel.goroutine_check_failed,
+        losses.unknown_records,
+        losses.malformed_records,
+    ]
+    .map(|counter| counter.to_string())
+    .join("\t")
+}
+
+#[track_caller]
+fn assert_read_alike(recording: &[u8]) -> String {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), recording).expect("it can be written");
+    let output = read_in_python(file.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let found = String::from_utf8(output.stdout).expect("it prints UTF-8");
+    let expected = rows(recording);
+    for (number, (expected, found)) in (1..).zip(expected.lines().zip(found.lines())) {
+        assert_eq!(found, expected, "line {number}");
+    }
+    assert_eq!(found.lines().count(), expected.lines().count());
+    expected
+}
+
+#[test]
+fn golden_recordings_read_alike() {
+    for name in ["example.rec", "go-list.rec"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/recordings");
+        let recording = std::fs::read(path.join(name)).expect("it is checked in");
+        let rows = assert_read_alike(&recording);
+        assert!(rows.contains("\nend\t3\t"), "{name} is whole");
+        // A part of it, too.
+        let cut = recording.get(..recording.len() - 30).expect("it is long");
+        assert!(assert_read_alike(cut).contains("\ncut\t"));
+    }
+}
+
+#[test]
+fn every_kind_of_event_reads_alike() {
+    let story = viewed::story();
+    let rows = assert_read_alike(&recordings::record(&story.events, story.now));
+    for kind in [
+        "entry",
+        "return",
+        "close",
+        "process-end",
+        "loss",
+        "losses",
+        "end",
+    ] {
+        assert!(
+            rows.lines().any(|row| row.split('\t').next() == Some(kind)),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn the_reader_in_python_notices_damage() {
+    let story = viewed::story();
+    let mut recording = recordings::record(&story.events, story.now);
+    let last = recording.last_mut().expect("it is not empty");
+    *last ^= 1;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), recording).expect("it can be written");
+    assert!(!read_in_python(file.path()).status.success());
+}
