@@ -187,6 +187,10 @@ fn blocks_beyond_the_limits_are_refused_before_room_is_made() {
         problem(&[block(3, 0, 1, 3, b"four")]),
         BlockProblem::TooLarge
     );
+    assert_eq!(
+        problem(&[block(3, 0, 1, 5, b"four")]),
+        BlockProblem::Compression
+    );
     // All zeros, as a copy of the byte before, a thousand times as long as it may be.
     let bomb = [&[0x1f, 0, 1, 0][..], &[0xff; 20_000]].concat();
     assert_eq!(
@@ -208,10 +212,14 @@ fn definitions_beyond_the_limits_are_refused() {
         text.extend(vec![b'a'; letters]);
         text
     };
-    let million = text(1 << 20);
+    let longest = text(64 << 10);
     assert_eq!(
-        problem(&vec![plain(2, 1, &million); 129]),
+        problem(&vec![plain(2, 32, &longest.repeat(32)); 65]),
         BlockProblem::TooManyDefinitions("bytes of text")
+    );
+    assert_eq!(
+        problem(&[plain(2, 1, &text((64 << 10) + 1))]),
+        BlockProblem::TooManyDefinitions("bytes in a text")
     );
     let short = plain(2, 1 << 16, &text(0).repeat(1 << 16));
     assert_eq!(

@@ -185,9 +185,15 @@ impl Aggregator {
 
     fn note(&mut self, goroutine: Goroutine, note: &Note, name_of: &mut NameOf<'_>) {
         match note {
-            Note::Lost { events } => self.profile.losses.events += events,
+            Note::Lost { events } => {
+                let lost = &mut self.profile.losses.events;
+                *lost = lost.saturating_add(*events);
+            }
             Note::Cut { .. } => self.trees.entry(goroutine).or_default().is_being_cut = true,
-            Note::Dropped { calls } => self.profile.losses.calls_dropped += calls,
+            Note::Dropped { calls } => {
+                let dropped = &mut self.profile.losses.calls_dropped;
+                *dropped = dropped.saturating_add(*calls);
+            }
             Note::Continued { path } => {
                 let path: Vec<usize> = path
                     .iter()
@@ -424,7 +430,11 @@ impl Aggregator {
             let score = match watch.example {
                 Example::SlowestCall => counted.filter_map(|it| it.longest_ns).max(),
                 Example::MostCalls => Some(counted.map(|it| it.share.calls).sum()),
-                Example::MostSelf => Some(counted.map(|it| it.share.self_ns).sum()),
+                Example::MostSelf => Some(
+                    counted
+                        .map(|it| it.share.self_ns)
+                        .fold(0, u64::saturating_add),
+                ),
                 Example::SlowestTree => tree.root.and_then(|root| root.duration_ns),
             };
             let Some(found) = self.watches.found.get_mut(number as usize) else {

@@ -75,7 +75,14 @@ pub struct KernelCounters {
 impl KernelCounters {
     /// Records of every kind that found no room in the ring.
     pub fn records_lost(&self) -> u64 {
-        self.entries_lost + self.returns_lost + self.closes_lost + self.process_records_lost
+        // Of a recording they can be any numbers.
+        [
+            self.returns_lost,
+            self.closes_lost,
+            self.process_records_lost,
+        ]
+        .into_iter()
+        .fold(self.entries_lost, u64::saturating_add)
     }
 }
 

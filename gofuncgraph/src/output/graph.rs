@@ -51,7 +51,7 @@ pub struct GraphSettings {
 /// duration = marker " " number " " unit      for an end with a measured time, and for remarks on
 ///                                            calls: how long those took; else blanks
 /// marker   = "+" over 10 us, "!" 100 us, "#" 1 ms, "*" 10 ms, "@" 100 ms, "$" 1 s, else " "
-/// indent   = two blanks per level, none for a root, 256 at most
+/// indent   = two blanks per level, none for a root; 256 from level 128 on
 /// body     = name "();" [origin]        a call in which no other is shown
 ///          | name "() {" [origin]
 ///          | "}" [" " name] [" // " how]
@@ -133,10 +133,8 @@ impl<S: Symbols> GraphRenderer<S> {
             None => out.resize(out.len() + DURATION_WIDTH, b' '),
         }
         out.extend_from_slice(b" | ");
-        out.resize(
-            out.len() + 2 * level.min(MAX_INDENTED_LEVELS) as usize,
-            b' ',
-        );
+        let indent = 2 * level.min(MAX_INDENTED_LEVELS) as usize;
+        out.resize(out.len() + indent, b' ');
     }
 
     fn push_held(&mut self, out: &mut Vec<u8>) {

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use super::error::BlockProblem;
 use super::events::{Definitions, EntryReference};
 use super::format::{
-    MAX_CALLS, MAX_FUNCTIONS, MAX_IMAGES, MAX_RETURN_SITES, MAX_TEXT_BYTES, MAX_TEXTS,
+    MAX_CALLS, MAX_FUNCTIONS, MAX_IMAGES, MAX_RETURN_SITES, MAX_TEXT_BYTES, MAX_TEXT_LENGTH,
+    MAX_TEXTS,
 };
 use super::varint::{self, Fields};
 use crate::binary::{LoadBias, RuntimeAddress, VirtualAddress};
@@ -211,6 +212,9 @@ impl Tables {
     fn check_room(&self, definition: &Definition<'_>) -> Result<(), BlockProblem> {
         let (what, number, limit) = match definition {
             Definition::Text(text) => {
+                if text.len() > MAX_TEXT_LENGTH {
+                    return Err(BlockProblem::TooManyDefinitions("bytes in a text"));
+                }
                 let bytes = self.text_bytes.saturating_add(text.len());
                 if bytes > MAX_TEXT_BYTES {
                     return Err(BlockProblem::TooManyDefinitions("bytes of text"));

@@ -43,7 +43,7 @@ pub(super) const MAX_CALLS: usize = 1 << 19;
 pub(super) const MAX_IMAGES: usize = 1 << 16;
 /// Bytes of all texts together.
 pub(super) const MAX_TEXT_BYTES: usize = 128 << 20;
-/// Of one text; what is longer is cut.
+/// Of one text; what is longer is cut when it is written.
 pub(super) const MAX_TEXT_LENGTH: usize = 64 << 10;
 
 /// What a block holds.
@@ -183,6 +183,9 @@ pub(super) fn expand(
         return Err(BlockProblem::Checksum);
     }
     if !head.is_compressed {
+        if stored.len() != head.bytes {
+            return Err(BlockProblem::Compression);
+        }
         std::mem::swap(stored, payload);
         return Ok(());
     }

@@ -15,8 +15,9 @@ use crate::plan::{FunctionId, ProbePlan, SiteId};
 /// A block is closed when it has so many bytes.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// A block is closed when its first event has waited so long.
-const BLOCK_DURATION: Duration = Duration::from_secs(1);
+/// A block is closed when its first event has waited so long: what a tracer that is killed loses
+/// is a second, together with the time between two ticks.
+const BLOCK_DURATION: Duration = Duration::from_millis(800);
 
 /// Makes the bytes of a recording of events and of what they refer to.
 ///

@@ -242,7 +242,8 @@ impl Assembler {
             match &mut state.tree {
                 Some(tree) if lost > 0 => tree.lost(time, lost, handover),
                 None if lost > 0 => {
-                    handover.shared.statistics.events_lost_outside_trees += lost;
+                    let outside = &mut handover.shared.statistics.events_lost_outside_trees;
+                    *outside = outside.saturating_add(lost);
                     if self.settings.delivery == Delivery::Stream {
                         let body = LineBody::Note(Note::Lost { events: lost });
                         handover.line(&mut true, time, 0, body);
