@@ -1,0 +1,7 @@
+//! What the fuzz targets of gofuncgraph share.
+
+pub mod blocks;
+pub mod memory;
+pub mod mutate;
+pub mod pipeline;
+pub mod rules;
