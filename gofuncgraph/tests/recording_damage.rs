@@ -300,6 +300,22 @@ fn an_end_that_counts_other_events_is_refused() {
     ));
 }
 
+#[test]
+fn nothing_follows_the_end() {
+    let (events, bytes, _) = small_recording();
+    let (read_events, end) = read(&[&bytes[..], &bytes[..]].concat());
+    assert_eq!(read_events, events, "the first of two recordings is read");
+    let Err(RecordingError::Damaged {
+        offset,
+        problem: BlockProblem::Misplaced,
+        ..
+    }) = end
+    else {
+        panic!("{end:?}");
+    };
+    assert_eq!(offset, bytes.len() as u64);
+}
+
 /// A source that fails after some bytes.
 struct Failing<'a>(&'a [u8]);
 

@@ -53,8 +53,8 @@ pub enum BlockProblem {
     /// Compressed bytes that cannot be expanded to the stated length.
     #[error("cannot be expanded")]
     Compression,
-    /// The header is not the first block, or comes twice.
-    #[error("stands where no such block may stand")]
+    /// The header is not the first block, or comes twice; or something follows the end.
+    #[error("stands where nothing of its kind may stand")]
     Misplaced,
     /// A field ends early, has no meaning, or refers to what is not defined.
     #[error("holds a {0} that makes no sense")]

@@ -171,6 +171,9 @@ impl<R: Read> RecordingReader<R> {
                 BlockKind::Unknown => Ok(0),
             };
             let taken = taken.map_err(|problem| self.damaged(&head, problem))?;
+            if head.kind == BlockKind::End {
+                self.expect_nothing_more()?;
+            }
             if taken != 0 {
                 return Ok(taken);
             }
@@ -209,6 +212,18 @@ impl<R: Read> RecordingReader<R> {
         self.losses = end.losses;
         self.end = Some(ReadEnd::Whole(end));
         Ok(())
+    }
+
+    /// Two recordings, one after the other, are not one; the second is not left out in silence.
+    fn expect_nothing_more(&mut self) -> Result<(), RecordingError> {
+        match read_up_to(&mut self.source, &mut [0])? {
+            0 => Ok(()),
+            _ => Err(RecordingError::Damaged {
+                block: self.blocks,
+                offset: self.offset,
+                problem: BlockProblem::Misplaced,
+            }),
+        }
     }
 
     /// Reads a block and expands it; `None`: there is no whole one any more.

@@ -112,11 +112,14 @@ pub(super) fn trace(
     let said = &mut |message| verbose(settings, || message);
     let spill = &mut |destination, bytes: &mut _| writers.write_if_room(destination, bytes);
     let finished = pipeline.finish(ended.as_ref().copied(), said, spill);
-    for destination in pipeline.waiting() {
+    let watch = writers.tell_if_slow(pipeline.recorded_events());
+    // The recording comes first: who reads what is shown may have stopped.
+    for destination in pipeline.waiting().into_iter().rev() {
         // If it cannot be written, `writers.finish` says why.
         let _ = writers.write_blocking(destination, pipeline.take(destination));
     }
     let written = writers.finish(pipeline.recorded_events());
+    drop(watch);
     if written.is_ok() {
         recorder::say(settings, pipeline.recorded_events());
     }

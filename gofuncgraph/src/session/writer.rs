@@ -1,21 +1,28 @@
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::mpsc;
 
 use super::SessionError;
+use super::notice::notice;
 use super::target_file::FileIdentity;
 use super::view::{Destination, DestinationId};
 
 /// Chunks that wait while the reader of the output is slow. Then events wait in the ring, and
 /// what finds no room there is counted as lost.
 const WAITING_CHUNKS: usize = 8;
+
+/// Writing that takes longer at the end is told of.
+const SILENT_WAIT: Duration = Duration::from_secs(1);
 
 /// A file that no output may overwrite.
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +132,30 @@ impl OutputWriters {
         self.writers.iter().any(OutputWriter::is_closed)
     }
 
+    /// Unless what it gives is dropped within a second, says that the end waits for the outputs.
+    /// Of `recorded_events` those that are not written are told of.
+    pub(super) fn tell_if_slow(&self, recorded_events: u64) -> WritingWatch {
+        let recording = self.writers.last().map(|writer| &writer.closing);
+        let recording = recording.filter(|closing| closing.purpose == Purpose::Recording);
+        let written_events = recording.map(|closing| Arc::clone(&closing.written_events));
+        let (watch, over) = std::sync::mpsc::channel();
+        // Without this thread nothing is lost but the news.
+        let _ = thread::Builder::new().spawn(move || {
+            if over.recv_timeout(SILENT_WAIT) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let events = written_events.map_or_else(String::new, |written| {
+                let waiting = recorded_events.saturating_sub(written.load(Ordering::Relaxed));
+                format!(", up to {waiting} events of the recording,")
+            });
+            notice(format_args!(
+                "the probes are taken away; what is left to write{events} waits for whoever takes \
+                 the output: Ctrl-C, twice if need be, ends at once without it"
+            ));
+        });
+        WritingWatch { _over: watch }
+    }
+
     /// Waits until everything is written. A closed pipe is no error, except for a recording, to
     /// which `recorded_events` were traced.
     pub(super) fn finish(self, recorded_events: u64) -> Result<(), SessionError> {
@@ -138,6 +169,11 @@ impl OutputWriters {
     }
 }
 
+/// See [`OutputWriters::tell_if_slow`].
+pub(super) struct WritingWatch {
+    _over: std::sync::mpsc::Sender<()>,
+}
+
 /// What an output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
@@ -149,7 +185,8 @@ enum Purpose {
 /// probes in place.
 struct OutputWriter {
     chunks: mpsc::Sender<Chunk>,
-    is_standard_output: bool,
+    /// The file, to see whether anybody can read from it; `None`: standard output.
+    watched: Option<File>,
     closing: Closing,
 }
 
@@ -170,7 +207,12 @@ impl OutputWriter {
         opened: Option<File>,
         purpose: Purpose,
     ) -> Result<Self, SessionError> {
-        let is_standard_output = opened.is_none();
+        let setup = |source| SessionError::Setup {
+            what: "an output's writer",
+            source,
+        };
+        let watched = opened.as_ref().map(File::try_clone).transpose();
+        let watched = watched.map_err(setup)?;
         let (chunks, receiver) = mpsc::channel(WAITING_CHUNKS);
         let written_events = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&written_events);
@@ -186,13 +228,10 @@ impl OutputWriter {
                     Ok(None)
                 }
             })
-            .map_err(|source| SessionError::Setup {
-                what: "the writer's thread",
-                source,
-            })?;
+            .map_err(setup)?;
         Ok(Self {
             chunks,
-            is_standard_output,
+            watched,
             closing: Closing {
                 thread,
                 written_events,
@@ -210,11 +249,10 @@ impl OutputWriter {
         if self.chunks.is_closed() {
             return true;
         }
-        if !self.is_standard_output {
-            return false;
-        }
         let stdout = rustix::stdio::stdout();
-        let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];
+        let descriptor = self.watched.as_ref().map_or(stdout, AsFd::as_fd);
+        // A regular file always has somebody.
+        let mut descriptors = [PollFd::from_borrowed_fd(descriptor, PollFlags::empty())];
         let now = rustix::event::Timespec {
             tv_sec: 0,
             tv_nsec: 0,

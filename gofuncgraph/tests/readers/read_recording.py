@@ -319,6 +319,7 @@ def read_recording(source):
             time, losses = read_trailer(fields)
             check(counted == events, "number of events")
             row("end", reason, events, time, *losses)
+            check(not source.read(1), "bytes after the end block")
             return
     row("cut", events)
 
