@@ -79,6 +79,9 @@ const VIEWS: [&[&str]; 12] = [
     ],
 ];
 
+/// Values of the byte that chooses a view which make a difference: the last two choose analysis.
+pub const CHOICES: u8 = VIEWS.len() as u8 + 2;
+
 static SETTINGS: LazyLock<Vec<ReplaySettings>> =
     LazyLock::new(|| VIEWS.iter().map(|options| settings(options)).collect());
 
@@ -98,7 +101,7 @@ const RULES: [&str; 8] = [
 /// two bytes that the format ignores chooses.
 pub fn look_at(recording: &[u8]) {
     let choice = recording.get(10).copied().unwrap_or_default();
-    match SETTINGS.get(usize::from(choice) % (VIEWS.len() + 2)) {
+    match SETTINGS.get(usize::from(choice) % usize::from(CHOICES)) {
         Some(settings) => show(recording, settings),
         None => analyse(recording),
     }

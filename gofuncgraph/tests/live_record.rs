@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use gofuncgraph::recording::{EndReason, ReadEnd, RecordingReader};
 use rustix::process::Signal;
 use support::http::Connection;
+use support::memory::changed_code_bytes;
 use support::private_binary::{NEWEST, PrivateBinary};
 use support::program::Program;
 use support::text::{Layout, Trace};
@@ -386,6 +387,38 @@ fn a_pipe_whose_reader_goes_away_is_an_error_of_a_recording() {
     let outcome = tracer.wait();
     outcome.assert_code(1);
     outcome.assert_says(&["cannot write the recording", "summary: trees 1"]);
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_keeps_no_probe_in_place() {
+    let binary = PrivateBinary::program("hot");
+    let mut program = Program::start(binary.path(), &[]);
+    let options = ["record", "-o", "-"];
+    let mut tracer = Tracer::start_unread(binary.path(), &options, &["main.nested"]);
+    // Many times what a pipe holds.
+    let calls = |answer: String| {
+        answer
+            .strip_prefix("ok ")
+            .and_then(|calls| calls.parse().ok())
+    };
+    let first: u64 = calls(program.ask("check")).expect("a number");
+    while calls(program.ask("check")).expect("a number") < first + 100_000 {}
+    tracer.signal(Signal::TERM);
+    tracer.wait_until_said("the probes are taken away; what is left to write, up to ");
+    assert_eq!(changed_code_bytes(&program, binary.path()), 0);
+    // Who reads on gets everything.
+    let recording = tracer.read_stdout();
+    let outcome = tracer.wait();
+    outcome.assert_code(0);
+    let mut reader = RecordingReader::new(&recording[..]).expect("it is a recording");
+    while reader.read_events(&mut |_| {}).expect("it is not damaged") != 0 {}
+    let Some(ReadEnd::Whole(end)) = reader.end() else {
+        panic!("it was cut");
+    };
+    assert_eq!(
+        end.losses.kernel.entries_lost,
+        outcome.summary().lost_entries
+    );
 }
 
 #[test]

@@ -183,6 +183,14 @@ impl Tracer {
         drop(self.stdout.take().expect("not collected, not yet closed"));
     }
 
+    /// Reads a standard output that nobody has read, to its end.
+    pub fn read_stdout(&mut self) -> Vec<u8> {
+        let mut stdout = self.stdout.take().expect("not collected, not closed");
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).expect("it can be read");
+        bytes
+    }
+
     /// Ends it as Ctrl-C does.
     pub fn stop(self) -> Outcome {
         self.signal(Signal::INT);

@@ -1,0 +1,152 @@
+//! Recordings and rules that were made or found to do harm, each looked at in every way: what
+//! `cargo xtask fuzz` finds is kept in `hostile/`.
+
+#[path = "../../fuzz/src/pipeline.rs"]
+mod pipeline;
+#[path = "../../fuzz/src/rules.rs"]
+mod rules;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use gofuncgraph::binary::{LoadBias, RuntimeAddress, VirtualAddress};
+use gofuncgraph::events::{
+    CallSite, CodePosition, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
+    SequencePosition, Symbols,
+};
+use gofuncgraph::plan::{FunctionId, PlannedFunction, ProbePlan, SiteId};
+use gofuncgraph::recording::{RecordingReader, RecordingWriter};
+
+/// See `pipeline::look_at`: this byte chooses how a recording is looked at.
+const CHOICE_AT: usize = 10;
+
+fn kept(kind: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/hostile")
+        .join(kind);
+    let files = fs::read_dir(&folder).expect("they are checked in");
+    let kept: Vec<_> = files
+        .map(|file| file.expect("the folder can be read").path())
+        .map(|path| (path.clone(), fs::read(path).expect("it can be read")))
+        .collect();
+    assert!(kept.len() > 2, "{}", folder.display());
+    kept
+}
+
+#[test]
+fn kept_recordings_are_looked_at_in_every_way() {
+    for (path, mut recording) in kept("recording") {
+        println!("{}", path.display());
+        for choice in 0..pipeline::CHOICES {
+            recording[CHOICE_AT] = choice;
+            pipeline::look_at(&recording);
+        }
+    }
+}
+
+#[test]
+fn kept_rules_are_read_and_applied() {
+    for (path, text) in kept("rules") {
+        println!("{}", path.display());
+        let text = String::from_utf8(text).expect("it is text");
+        rules::apply(&text);
+        text.lines().for_each(rules::apply);
+    }
+}
+
+struct NoSymbols;
+
+impl Symbols for NoSymbols {
+    fn function_name(&mut self, _: FunctionId) -> Option<&str> {
+        None
+    }
+
+    fn return_site(&mut self, _: SiteId) -> Option<CodePosition<'_>> {
+        None
+    }
+
+    fn call_site(&mut self, _: VirtualAddress) -> Option<CallSite<'_>> {
+        None
+    }
+}
+
+/// Calls in one another of a function with a long name, none of which ends.
+fn deep_recursion(calls: u64) -> Vec<u8> {
+    let empty = {
+        let golden = include_bytes!("golden/recordings/example.rec");
+        RecordingReader::new(&golden[..]).expect("it is a recording")
+    };
+    let plan = ProbePlan {
+        functions: vec![PlannedFunction {
+            name: format!("main.{}", "f".repeat(2000)),
+            start: VirtualAddress(0x1000),
+            is_target: true,
+        }],
+        ..ProbePlan::default()
+    };
+    let mut writer = RecordingWriter::new(empty.header(), &plan, Box::new(NoSymbols));
+    for call in 0..calls {
+        writer.handle(&Event::Goroutine {
+            goroutine: Goroutine { pid: 7, goid: 18 },
+            position: SequencePosition {
+                sequence: call,
+                tree: 0,
+            },
+            time: MonotonicTime { time_ns: call },
+            kind: GoroutineEvent::Entry {
+                function: FunctionId(0),
+                depth: FrameDepth {
+                    bytes: 64 * (call + 1),
+                },
+                return_address: RuntimeAddress(0x2000),
+                load_bias: LoadBias(0),
+                starts_tree: call == 0,
+            },
+        });
+    }
+    let mut recording = writer.take_output().0;
+    writer.tick(
+        MonotonicTime { time_ns: u64::MAX },
+        &gofuncgraph::recording::LossCounters::default(),
+    );
+    recording.extend(writer.take_output().0);
+    recording
+}
+
+/// What is shown of it is a thousand times as large.
+#[test]
+fn a_small_recording_makes_no_large_process() {
+    const LIMIT_KILOBYTES: u32 = 128 << 10;
+    let recording = deep_recursion(60_000);
+    assert!(recording.len() < 300_000, "{} bytes", recording.len());
+    let file = tempfile::NamedTempFile::new().expect("there is room");
+    fs::write(file.path(), recording).expect("there is room");
+    for format in [
+        "text",
+        "graph",
+        "functrace",
+        "jsonl",
+        "chrome",
+        "folded",
+        "summary",
+    ] {
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                &format!("ulimit -v {LIMIT_KILOBYTES}; exec \"$@\""),
+                "sh",
+            ])
+            .arg(env!("CARGO_BIN_EXE_gofuncgraph"))
+            .args(["replay", "-f", format])
+            .arg(file.path())
+            // Room that the allocator reserves for each thread counts as well.
+            .env("MALLOC_ARENA_MAX", "1")
+            .stdout(Stdio::null())
+            .output()
+            .expect("there is a shell");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{format}: {said}");
+        assert!(said.contains("still open 60000"), "{format}: {said}");
+    }
+}
