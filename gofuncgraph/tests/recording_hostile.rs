@@ -17,6 +17,9 @@ use gofuncgraph::events::{
 };
 use gofuncgraph::plan::{FunctionId, PlannedFunction, ProbePlan, SiteId};
 use gofuncgraph::recording::{RecordingReader, RecordingWriter};
+use gofuncgraph::trace::{
+    Assembler, AssemblerSettings, LineBody, MAX_GOROUTINES, PartEnd, TraceLine, TraceSink,
+};
 
 /// See `pipeline::look_at`: this byte chooses how a recording is looked at.
 const CHOICE_AT: usize = 10;
@@ -71,6 +74,27 @@ impl Symbols for NoSymbols {
     }
 }
 
+/// The entry of a call so many calls deep.
+fn entry(goroutine: Goroutine, call: u64) -> Event {
+    Event::Goroutine {
+        goroutine,
+        position: SequencePosition {
+            sequence: call,
+            tree: 0,
+        },
+        time: MonotonicTime { time_ns: call },
+        kind: GoroutineEvent::Entry {
+            function: FunctionId(0),
+            depth: FrameDepth {
+                bytes: 64 * (call + 1),
+            },
+            return_address: RuntimeAddress(0x2000),
+            load_bias: LoadBias(0),
+            starts_tree: call == 0,
+        },
+    }
+}
+
 /// Calls in one another of a function with a long name, none of which ends.
 fn deep_recursion(calls: u64) -> Vec<u8> {
     let empty = {
@@ -87,23 +111,7 @@ fn deep_recursion(calls: u64) -> Vec<u8> {
     };
     let mut writer = RecordingWriter::new(empty.header(), &plan, Box::new(NoSymbols));
     for call in 0..calls {
-        writer.handle(&Event::Goroutine {
-            goroutine: Goroutine { pid: 7, goid: 18 },
-            position: SequencePosition {
-                sequence: call,
-                tree: 0,
-            },
-            time: MonotonicTime { time_ns: call },
-            kind: GoroutineEvent::Entry {
-                function: FunctionId(0),
-                depth: FrameDepth {
-                    bytes: 64 * (call + 1),
-                },
-                return_address: RuntimeAddress(0x2000),
-                load_bias: LoadBias(0),
-                starts_tree: call == 0,
-            },
-        });
+        writer.handle(&entry(Goroutine { pid: 7, goid: 18 }, call));
     }
     let mut recording = writer.take_output().0;
     writer.tick(
@@ -112,6 +120,43 @@ fn deep_recursion(calls: u64) -> Vec<u8> {
     );
     recording.extend(writer.take_output().0);
     recording
+}
+
+/// Lines that begin calls, and lines that end them.
+#[derive(Default)]
+struct Counts {
+    entries: usize,
+    ends: usize,
+}
+
+impl TraceSink for Counts {
+    fn line(&mut self, line: &TraceLine) {
+        self.entries += usize::from(matches!(line.body, LineBody::Entry { .. }));
+        self.ends += usize::from(matches!(line.body, LineBody::End { .. }));
+    }
+
+    fn part_end(&mut self, _: Goroutine, _: PartEnd) {}
+}
+
+#[test]
+fn what_too_many_goroutines_do_is_counted_not_kept() {
+    const BEYOND: usize = 10;
+    for settings in [AssemblerSettings::stream(), AssemblerSettings::trees()] {
+        let mut assembler = Assembler::new(settings);
+        let mut counts = Counts::default();
+        for goid in 0..MAX_GOROUTINES + BEYOND {
+            let goroutine = Goroutine {
+                pid: 7,
+                goid: goid as u64,
+            };
+            assembler.handle(&entry(goroutine, 0), &mut counts);
+        }
+        let room = assembler.statistics().events_without_room;
+        assert_eq!(room, BEYOND as u64);
+        assembler.finish(MonotonicTime { time_ns: 9 }, &mut counts);
+        assert_eq!(counts.entries, MAX_GOROUTINES);
+        assert_eq!(counts.ends, MAX_GOROUTINES);
+    }
 }
 
 /// What is shown of it is a thousand times as large.

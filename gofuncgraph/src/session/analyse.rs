@@ -292,7 +292,8 @@ fn read(path: &Path, aggregator: &mut Aggregator) -> Result<ReadRecording, Analy
     let counted = losses
         .kernel
         .records_lost()
-        .saturating_add(losses.malformed_records);
+        .saturating_add(losses.malformed_records)
+        .saturating_add(assembler.statistics().events_without_room);
     aggregator.add_lost_events(counted.saturating_sub(located));
     aggregator.end_recording();
     let header = reader.header().clone();

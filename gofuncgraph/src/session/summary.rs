@@ -72,6 +72,7 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
         ("trees open at the count", trace.trees_after_count),
         ("events after process exit", trace.events_after_exit),
         ("out of order", trace.events_out_of_order),
+        ("on too many goroutines", trace.events_without_room),
         ("off goroutine stacks", kernel.off_goroutine_stack),
         ("unreadable", kernel.unreadable),
         ("failed goroutine checks", kernel.goroutine_check_failed),

@@ -9,6 +9,13 @@ use crate::events::{
     Event, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, SequencePosition,
 };
 
+/// Goroutines that can have something open, or losses to be told of, at once. The kernel side
+/// has room for a quarter of them; only recordings that were made up have more.
+pub const MAX_GOROUTINES: usize = 1 << 18;
+
+/// Processes whose end is remembered: as many as Linux has numbers.
+const MAX_EXITED_PIDS: usize = 1 << 22;
+
 /// A goroutine that has an open tree, or lost records since its numbers last started at 0.
 #[derive(Debug, Default)]
 struct GoroutineState {
@@ -67,7 +74,7 @@ impl Assembler {
                 kind,
             } => self.goroutine_event(goroutine, position, time, kind, sink),
             Event::ProcessEnded { pid, time, cause } => {
-                if cause == ProcessEnd::Exited {
+                if cause == ProcessEnd::Exited && self.exited_pids.len() < MAX_EXITED_PIDS {
                     self.exited_pids.insert(pid);
                 }
                 self.end_goroutines(time, CallEnd::ProcessExited, sink, |goroutine| {
@@ -108,6 +115,10 @@ impl Assembler {
         &self.shared.statistics
     }
 
+    fn has_room_for(&self, goroutine: Goroutine) -> bool {
+        self.goroutines.len() < MAX_GOROUTINES || self.goroutines.contains_key(&goroutine)
+    }
+
     fn goroutine_event(
         &mut self,
         goroutine: Goroutine,
@@ -131,6 +142,10 @@ impl Assembler {
             }
             // The number of a process that is gone was given to another.
             self.exited_pids.remove(&goroutine.pid);
+        }
+        if !self.has_room_for(goroutine) {
+            self.shared.statistics.events_without_room += 1;
+            return;
         }
         let state = self.goroutines.entry(goroutine).or_default();
         let handover = &mut Handover {
@@ -226,6 +241,10 @@ impl Assembler {
         sink: &mut dyn TraceSink,
     ) {
         if self.exited_pids.contains(&goroutine.pid) {
+            return;
+        }
+        if !self.has_room_for(goroutine) {
+            self.shared.statistics.events_without_room += 1;
             return;
         }
         let state = self.goroutines.entry(goroutine).or_default();

@@ -17,7 +17,7 @@ mod settings;
 mod statistics;
 mod tree;
 
-pub use assembler::Assembler;
+pub use assembler::{Assembler, MAX_GOROUTINES};
 pub use line::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
 pub use settings::{AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, DEFAULT_MAX_CALLS, Delivery};
 pub use statistics::{EndCounts, Statistics};

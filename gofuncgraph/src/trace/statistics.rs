@@ -77,6 +77,9 @@ pub struct Statistics {
     /// Events of processes that had ended, in calls that are shown as `process exited`: a thread
     /// can still hit probes while its process goes down.
     pub events_after_exit: u64,
+    /// Events on goroutines of which nothing was kept, because too many others had something
+    /// open: more than the kernel side lets have a tree, so that a recording is damaged or made up.
+    pub events_without_room: u64,
     /// Events that contradict their goroutine's earlier ones.
     pub events_out_of_order: u64,
 }
