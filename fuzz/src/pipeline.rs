@@ -1,6 +1,5 @@
 //! A recording, shown in every way.
 
-use std::cell::RefCell;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -148,21 +147,24 @@ fn show(recording: &[u8], settings: &ReplaySettings) {
         output_is_terminal: false,
         screen: None,
     };
-    let kept = RefCell::new(vec![Kept::default(); FORMATS.len()]);
-    let keep = |DestinationId(destination), bytes: Vec<u8>| {
-        kept.borrow_mut()[destination].push(&bytes);
+    let mut kept = vec![Kept::default(); FORMATS.len()];
+    let mut keep = |DestinationId(destination), bytes: &mut Vec<u8>| {
+        kept[destination].push(bytes);
+        bytes.clear();
     };
     let mut view = View::new(&settings.view, context);
-    view.set_overflow(Box::new(keep));
-    let outcome = read(&mut reader, &mut |event| view.handle(&event));
-    view.finish(reader.end().map_or(reader.time(), |end| end.time()));
-    for (destination, bytes) in view.take_output() {
-        keep(destination, bytes);
+    let outcome = read(&mut reader, &mut |event| {
+        view.handle_spilling(&event, &mut keep);
+    });
+    let end = reader.end().map_or(reader.time(), |end| end.time());
+    view.finish_spilling(end, &mut keep);
+    for (destination, mut bytes) in view.take_output() {
+        keep(destination, &mut bytes);
     }
     let _ = view.statistics();
     let _ = outcome.map_err(|error| error.to_string());
     drop(view);
-    for (format, kept) in FORMATS.iter().zip(kept.into_inner()) {
+    for (format, kept) in FORMATS.iter().zip(kept) {
         kept.check(format);
     }
 }
@@ -232,6 +234,7 @@ pub fn profile(recording: &[u8], watches: Vec<analysis::Watch>) -> Option<(Profi
     let mut aggregator = Aggregator::new(AggregatorSettings {
         watches,
         sample_bytes: 4 << 20,
+        ..AggregatorSettings::default()
     });
     let mut symbols = reader.symbols();
     let mut name_of = |function| symbols.function_name(function).map(str::to_owned);
