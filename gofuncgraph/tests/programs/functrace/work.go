@@ -9,7 +9,7 @@ import (
 
 func work() {
 	straight()
-	fmt.Sprint(factorial(5))
+	_ = fmt.Sprint(factorial(5))
 	mutualEven(4)
 	new(shape).area()
 	var some fmt.Stringer = value(3)
