@@ -18,7 +18,8 @@ use gofuncgraph::events::{
 use gofuncgraph::plan::{FunctionId, PlannedFunction, ProbePlan, SiteId};
 use gofuncgraph::recording::{RecordingReader, RecordingWriter};
 use gofuncgraph::trace::{
-    Assembler, AssemblerSettings, LineBody, MAX_GOROUTINES, PartEnd, TraceLine, TraceSink,
+    Assembler, AssemblerSettings, LineBody, MAX_GOROUTINES, MAX_OPEN_CALLS, PartEnd, TraceLine,
+    TraceSink,
 };
 
 /// See `pipeline::look_at`: this byte chooses how a recording is looked at.
@@ -157,6 +158,26 @@ fn what_too_many_goroutines_do_is_counted_not_kept() {
         assert_eq!(counts.entries, MAX_GOROUTINES);
         assert_eq!(counts.ends, MAX_GOROUTINES);
     }
+}
+
+#[test]
+fn what_is_too_deep_is_counted_not_kept() {
+    const BEYOND: usize = 10;
+    let goroutine = Goroutine { pid: 7, goid: 1 };
+    let mut assembler = Assembler::new(AssemblerSettings::stream());
+    let mut counts = Counts::default();
+    for number in 0..MAX_OPEN_CALLS + BEYOND {
+        assembler.handle(&entry(goroutine, number as u64), &mut counts);
+    }
+    assert_eq!(assembler.statistics().calls_without_room, BEYOND as u64);
+    assembler.finish(MonotonicTime { time_ns: 9 }, &mut counts);
+    assert_eq!(
+        (counts.entries, counts.ends),
+        (MAX_OPEN_CALLS, MAX_OPEN_CALLS)
+    );
+    // There is room again.
+    assembler.handle(&entry(Goroutine { pid: 8, goid: 1 }, 0), &mut counts);
+    assert_eq!(counts.entries, MAX_OPEN_CALLS + 1);
 }
 
 /// What is shown of it is a thousand times as large.

@@ -1,7 +1,7 @@
 //! What `replay` says beside what it shows, from a recording that is checked in.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn replay(options: &[&str]) -> Output {
     let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/recordings");
@@ -36,6 +36,26 @@ fn what_filters_leave_out_is_counted() {
     let (said, shown) = said_and_shown(&["--to", "1ns"]);
     assert!(said.contains("calls left out by filters 208"), "{said}");
     assert_eq!(shown, "");
+}
+
+/// One reader that has seen enough is no reason to write less for another.
+#[test]
+fn an_output_that_ends_leaves_the_others_whole() {
+    let directory = tempfile::tempdir().expect("one can be made");
+    let file = directory.path().join("calls.jsonl");
+    let sink = format!("jsonl:{}", file.display());
+    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/recordings");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gofuncgraph"))
+        .arg("replay")
+        .arg(recordings.join("go-list.rec"))
+        .args(["-f", "text", "-f", &sink])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it was built");
+    drop(child.stdout.take());
+    assert!(child.wait().expect("it ends").success());
+    let calls = std::fs::read_to_string(&file).expect("it was written");
+    assert_eq!(calls.lines().count(), 4353);
 }
 
 #[test]

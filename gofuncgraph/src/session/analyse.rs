@@ -293,7 +293,8 @@ fn read(path: &Path, aggregator: &mut Aggregator) -> Result<ReadRecording, Analy
         .kernel
         .records_lost()
         .saturating_add(losses.malformed_records)
-        .saturating_add(assembler.statistics().events_without_room);
+        .saturating_add(assembler.statistics().events_without_room)
+        .saturating_add(assembler.statistics().calls_without_room);
     aggregator.add_lost_events(counted.saturating_sub(located));
     aggregator.end_recording();
     let header = reader.header().clone();

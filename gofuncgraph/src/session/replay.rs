@@ -1,5 +1,6 @@
 //! Showing a recording.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal, Read};
 use std::num::NonZero;
@@ -34,19 +35,20 @@ pub(super) fn replay(settings: &ReplaySettings) -> Result<(), SessionError> {
         None,
         identity.map(Protected::Recording),
     )?;
-    let read = show(&mut reader, &mut view, &writers);
+    let mut outputs = Outputs {
+        writers: &writers,
+        ended: HashSet::new(),
+    };
+    let read = show(&mut reader, &mut view, &mut outputs);
     let end = match reader.end() {
         Some(end) => end.time(),
         None => reader.time(),
     };
-    view.finish_spilling(end, &mut spill(&writers, &mut false));
+    view.finish_spilling(end, &mut |destination, bytes| {
+        outputs.write(destination, bytes);
+    });
     for destination in view.waiting() {
-        let chunk = Chunk {
-            bytes: view.take(destination),
-            events: 0,
-        };
-        // If it cannot be written, `writers.finish` says why.
-        let _ = writers.write_blocking(destination, chunk);
+        outputs.write(destination, &mut view.take(destination));
     }
     let written = writers.finish(0);
     if let Some(ReadEnd::Cut { events, .. }) = reader.end() {
@@ -123,31 +125,38 @@ fn mode(settings: &ReplaySettings, recorded: &RecordedView) -> (OutputMode, Opti
 fn show<R: Read>(
     reader: &mut RecordingReader<R>,
     view: &mut View<'_>,
-    writers: &OutputWriters,
+    outputs: &mut Outputs<'_>,
 ) -> Result<(), RecordingError> {
-    let mut outputs_ended = false;
+    let count = view.destinations().len();
     loop {
         let events = reader.read_events(&mut |event| {
-            view.handle_spilling(&event, &mut spill(writers, &mut outputs_ended));
+            view.handle_spilling(&event, &mut |destination, bytes| {
+                outputs.write(destination, bytes);
+            });
         })?;
         // A view that is complete takes no more, but what was lost is known at the end only.
-        if events == 0 || outputs_ended {
+        if events == 0 || outputs.ended.len() >= count {
             return Ok(());
         }
     }
 }
 
-/// Writes what a view offers, and forgets it once an output has ended, which `outputs_ended` says.
-fn spill<'w>(
+/// Writers, and which of them take nothing any more: the others go on.
+struct Outputs<'w> {
     writers: &'w OutputWriters,
-    outputs_ended: &'w mut bool,
-) -> impl FnMut(DestinationId, &mut Vec<u8>) + 'w {
-    |destination, bytes| {
-        if *outputs_ended {
+    ended: HashSet<DestinationId>,
+}
+
+impl Outputs<'_> {
+    /// Writes what a view offers, or forgets it; why, `OutputWriters::finish` says.
+    fn write(&mut self, destination: DestinationId, bytes: &mut Vec<u8>) {
+        if self.ended.contains(&destination) {
             bytes.clear();
-        } else {
-            let written = writers.write_blocking(destination, Chunk::of_view(bytes));
-            *outputs_ended = written.is_err();
+            return;
+        }
+        let chunk = Chunk::of_view(bytes);
+        if self.writers.write_blocking(destination, chunk).is_err() {
+            self.ended.insert(destination);
         }
     }
 }

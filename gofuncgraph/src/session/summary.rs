@@ -73,6 +73,7 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
         ("events after process exit", trace.events_after_exit),
         ("out of order", trace.events_out_of_order),
         ("on too many goroutines", trace.events_without_room),
+        ("calls too deep", trace.calls_without_room),
         ("off goroutine stacks", kernel.off_goroutine_stack),
         ("unreadable", kernel.unreadable),
         ("failed goroutine checks", kernel.goroutine_check_failed),

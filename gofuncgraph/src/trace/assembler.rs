@@ -56,6 +56,7 @@ impl Assembler {
                 limits: TreeLimits::of(settings.delivery),
                 statistics: Statistics::default(),
                 buffered_calls: 0,
+                open_calls: 0,
             },
             is_complete: false,
         }
@@ -320,6 +321,7 @@ impl Assembler {
             self.shared.statistics.trees_after_count = open_trees as u64;
             self.goroutines.clear();
             self.shared.buffered_calls = 0;
+            self.shared.open_calls = 0;
         }
     }
 

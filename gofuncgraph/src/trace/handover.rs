@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub statistics: Statistics,
     /// Calls in the buffers of all trees.
     pub buffered_calls: usize,
+    /// Calls that are open in all trees.
+    pub open_calls: usize,
 }
 
 /// Hands over the lines of one tree and counts them.

@@ -21,3 +21,4 @@ pub use assembler::{Assembler, MAX_GOROUTINES};
 pub use line::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
 pub use settings::{AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, DEFAULT_MAX_CALLS, Delivery};
 pub use statistics::{EndCounts, Statistics};
+pub use tree::MAX_OPEN_CALLS;

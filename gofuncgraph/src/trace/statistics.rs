@@ -60,6 +60,8 @@ pub struct Statistics {
     pub events_lost: u64,
     /// Of those, how many were noticed while their goroutine had no open tree to show them in.
     pub events_lost_outside_trees: u64,
+    /// Calls that are not shown because too many were open around them.
+    pub calls_without_room: u64,
     /// Trees that were cut, each once.
     pub trees_cut: u64,
     /// Calls that were open where a tree was cut, and are shown as [`CallEnd::StillOpen`] there.

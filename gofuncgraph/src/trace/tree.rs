@@ -8,6 +8,10 @@ use crate::binary::VirtualAddress;
 use crate::events::{CloseCause, FrameDepth, MonotonicTime};
 use crate::plan::{FunctionId, SiteId};
 
+/// Calls that can be open at the same time, of all goroutines together. A goroutine that
+/// recurses until its stack is full gets further; what is deeper is counted, and not shown.
+pub const MAX_OPEN_CALLS: usize = 1 << 21;
+
 /// An open call whose entry was seen.
 #[derive(Debug)]
 struct Frame {
@@ -125,6 +129,11 @@ impl Tree {
             frame.depth >= depth
         });
         self.marks.happened(depth);
+        if handover.shared.open_calls >= MAX_OPEN_CALLS {
+            handover.shared.statistics.calls_without_room += 1;
+            return;
+        }
+        handover.shared.open_calls += 1;
         self.make_room(time, handover);
         match &mut self.buffer {
             Some(buffer) => {
@@ -275,6 +284,7 @@ impl Tree {
         let Some(frame) = self.frames.pop() else {
             return;
         };
+        handover.shared.open_calls = handover.shared.open_calls.saturating_sub(1);
         let function = frame.function;
         let duration = has_measured_end(how).then(|| time - frame.entry_time);
         let level = self.frames.len();
