@@ -11,6 +11,11 @@ pub struct TraceConfig {
     pub curg_offset_bytes: u32,
     /// Bytes of unread ring data beyond which the reader is woken.
     pub wakeup_threshold_bytes: u64,
+    /// Of the calls outside of any tree, one of this many is sampled: a power of two, or 0 for
+    /// none.
+    pub sample_one_of: u32,
+    /// Not 0: RETs of promoted functions are told of beside their observers.
+    pub verify: u32,
 }
 
 /// Changes while tracing; entry 0 of the `CONTROL` map.
@@ -33,6 +38,8 @@ pub mod site_flags {
     pub const RECOVERY: u32 = 1 << 2;
     /// The entry of `runtime.goexit1`.
     pub const GOROUTINE_EXIT: u32 = 1 << 3;
+    /// The entry of `runtime.sigpanic`.
+    pub const SIGNAL_PANIC: u32 = 1 << 4;
 }
 
 /// What a site is at the moment; indexed by the cookie. May change while tracing.
@@ -41,8 +48,11 @@ pub mod site_flags {
 pub struct SiteState {
     /// [`site_flags`].
     pub flags: u32,
-    /// How the function's returns are seen; 0: by probes on its RETs.
+    /// How the function's returns are seen; 0: by probes on its RETs, 1: by observers at its
+    /// return sites.
     pub tier: u32,
+    /// Virtual address of the site where `tier` is 1; else it may be 0.
+    pub address: u64,
 }
 
 /// Names a goroutine of a process.
@@ -65,6 +75,19 @@ pub mod goroutine_flags {
     pub const ENDED: u32 = 1 << 1;
 }
 
+/// Unobserved frames of a goroutine that are watched at a time.
+pub const UNOBSERVED_FRAMES: usize = 2;
+
+/// A frame of a promoted function without an observer at its return site.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnobservedFrame {
+    /// Of the frame; 0: none.
+    pub depth_bytes: u64,
+    /// The word at that depth while the frame is open: a runtime address.
+    pub return_address: u64,
+}
+
 /// The gate of a goroutine: present while it has an active root, or owes user space the
 /// news of lost records.
 #[repr(C)]
@@ -82,6 +105,10 @@ pub struct GoroutineState {
     pub tree: u32,
     /// Always 0.
     pub padding: u32,
+    /// No open frame is deeper than this, as far as records were written.
+    pub deepest_open_bytes: u64,
+    /// The deepest unobserved frames, the shallower first.
+    pub unobserved: [UnobservedFrame; UNOBSERVED_FRAMES],
 }
 
 /// Bits of [`ProcessState::flags`].
@@ -101,16 +128,21 @@ pub struct ProcessState {
 }
 
 const _: () = {
-    assert!(size_of::<TraceConfig>() == 16);
+    assert!(size_of::<TraceConfig>() == 24);
+    assert!(offset_of!(TraceConfig, sample_one_of) == 16);
+    assert!(offset_of!(TraceConfig, verify) == 20);
     assert!(offset_of!(TraceConfig, curg_offset_bytes) == 4);
     assert!(offset_of!(TraceConfig, wakeup_threshold_bytes) == 8);
     assert!(size_of::<Control>() == 8);
     assert!(offset_of!(Control, wakeup_armed) == 4);
-    assert!(size_of::<SiteState>() == 8);
+    assert!(size_of::<SiteState>() == 16);
     assert!(offset_of!(SiteState, tier) == 4);
+    assert!(offset_of!(SiteState, address) == 8);
     assert!(size_of::<GoroutineKey>() == 16);
     assert!(offset_of!(GoroutineKey, goid) == 8);
-    assert!(size_of::<GoroutineState>() == 32);
+    assert!(size_of::<GoroutineState>() == 72);
+    assert!(offset_of!(GoroutineState, deepest_open_bytes) == 32);
+    assert!(offset_of!(GoroutineState, unobserved) == 40);
     assert!(offset_of!(GoroutineState, next_sequence) == 8);
     assert!(offset_of!(GoroutineState, generation) == 16);
     assert!(offset_of!(GoroutineState, flags) == 20);

@@ -21,7 +21,10 @@ pub enum Counter {
     Unreadable = 7,
     /// Roots dropped because `g.m.curg` was not g: the offsets do not fit this Go version.
     GoroutineCheckFailed = 8,
+    /// Records of passed observers for which the ring had no room. The next observer repeats
+    /// what they would have said, so nothing need be missing.
+    ObservationsLost = 9,
 }
 
 /// Number of [`Counter`]s.
-pub const COUNTER_COUNT: u32 = 9;
+pub const COUNTER_COUNT: u32 = 10;

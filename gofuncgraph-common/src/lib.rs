@@ -11,13 +11,13 @@ mod counters;
 mod records;
 
 pub use control::{
-    Control, GoroutineKey, GoroutineState, ProcessState, SiteState, TraceConfig, goroutine_flags,
-    process_flags, site_flags,
+    Control, GoroutineKey, GoroutineState, ProcessState, SiteState, TraceConfig, UNOBSERVED_FRAMES,
+    UnobservedFrame, goroutine_flags, process_flags, site_flags,
 };
 pub use counters::{COUNTER_COUNT, Counter};
 pub use records::{
     CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader, RecordKind, ReturnRecord,
-    record_flags,
+    SampleRecord, record_flags,
 };
 
 /// Names of the maps in the eBPF object.
@@ -35,6 +35,8 @@ pub mod map_names {
     /// Array with one u64: not 0 once a traced process has replaced its program image. Only then
     /// can a gate belong to an image that is gone.
     pub const IMAGES_CHANGED: &str = "IMAGES_CHANGED";
+    /// Hash whose keys are the virtual return addresses at which an observer is.
+    pub const OBSERVED_RETURNS: &str = "OBSERVED_RETURNS";
     /// Per-CPU array of u64, indexed by [`Counter`](crate::Counter).
     pub const COUNTERS: &str = "COUNTERS";
 }
@@ -45,6 +47,8 @@ pub mod program_names {
     pub const ENTRY: &str = "function_entry";
     /// Attached at the RET instructions of functions.
     pub const RETURN: &str = "function_return";
+    /// Attached where calls return to; the cookie names the observer.
+    pub const OBSERVER: &str = "return_observed";
     /// Raw tracepoint `sched_process_exit`.
     pub const PROCESS_EXIT: &str = "process_exit";
     /// Raw tracepoint `sched_process_exec`.

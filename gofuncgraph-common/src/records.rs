@@ -14,6 +14,10 @@ pub enum RecordKind {
     ProcessExit = 4,
     /// A [`ProcessRecord`]: the process runs another program image.
     ProcessExec = 5,
+    /// A [`ReturnRecord`] whose site is an observer: every frame deeper than its depth is over.
+    Observed = 6,
+    /// A [`SampleRecord`].
+    Sample = 7,
 }
 
 impl RecordKind {
@@ -25,6 +29,8 @@ impl RecordKind {
             3 => Self::Close,
             4 => Self::ProcessExit,
             5 => Self::ProcessExec,
+            6 => Self::Observed,
+            7 => Self::Sample,
             _ => return None,
         })
     }
@@ -55,6 +61,12 @@ pub mod record_flags {
     pub const STARTS_TREE: u16 = 1 << 0;
     /// This return or close ends the goroutine's tree.
     pub const ENDS_TREE: u16 = 1 << 1;
+    /// This entry's function is promoted: an observer at its return site tells of its end.
+    pub const PROMOTED: u16 = 1 << 2;
+    /// The same, but there is no observer at this call's return site.
+    pub const UNOBSERVED: u16 = 1 << 3;
+    /// This return is told of beside the observer, to check that; it ends nothing.
+    pub const VERIFY: u16 = 1 << 4;
 }
 
 /// A call begins.
@@ -77,7 +89,23 @@ pub struct EntryRecord {
     pub flags: u16,
 }
 
-/// A call ends at a RET instruction.
+/// A call outside of any tree, one of many.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SampleRecord {
+    /// Kind [`RecordKind::Sample`]; sequence and goid are 0.
+    pub header: RecordHeader,
+    /// As in [`EntryRecord::return_address`].
+    pub return_address: u64,
+    /// As in [`EntryRecord::instruction_pointer`].
+    pub instruction_pointer: u64,
+    /// The id of the entry's site.
+    pub site: u32,
+    /// Always 0.
+    pub padding: u32,
+}
+
+/// A call ends at a RET instruction, or an observer was passed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReturnRecord {
@@ -85,7 +113,7 @@ pub struct ReturnRecord {
     pub header: RecordHeader,
     /// As in the call's [`EntryRecord`].
     pub depth_bytes: u64,
-    /// The id of the RET's site.
+    /// The id of the RET's site, or of the observer.
     pub site: u32,
     /// As in [`EntryRecord::tree`].
     pub tree: u16,
@@ -103,6 +131,11 @@ pub enum CloseCause {
     GoroutineExit = 2,
     /// A shallower event of the goroutine proved that its tree is over, though no RET was seen.
     Superseded = 3,
+    /// The word at a frame's depth is its return address no more: the frame returned unobserved.
+    ReturnedUnobserved = 4,
+    /// The runtime turned a fault into a panic at this depth: the frame there had returned, and
+    /// its observer was not reached.
+    SignalPanic = 5,
 }
 
 impl CloseCause {
@@ -112,6 +145,8 @@ impl CloseCause {
             1 => Self::Recovered,
             2 => Self::GoroutineExit,
             3 => Self::Superseded,
+            4 => Self::ReturnedUnobserved,
+            5 => Self::SignalPanic,
             _ => return None,
         })
     }
@@ -159,6 +194,10 @@ const _: () = {
     assert!(offset_of!(ReturnRecord, site) == 40);
     assert!(offset_of!(ReturnRecord, tree) == 44);
     assert!(offset_of!(ReturnRecord, flags) == 46);
+    assert!(size_of::<SampleRecord>() == 56);
+    assert!(offset_of!(SampleRecord, return_address) == 32);
+    assert!(offset_of!(SampleRecord, instruction_pointer) == 40);
+    assert!(offset_of!(SampleRecord, site) == 48);
     assert!(size_of::<CloseRecord>() == 48);
     assert!(offset_of!(CloseRecord, depth_bytes) == 32);
     assert!(offset_of!(CloseRecord, cause) == 40);

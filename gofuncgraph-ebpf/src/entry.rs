@@ -12,6 +12,7 @@ use crate::counters::count;
 use crate::goroutine::{current_g, goroutine_key, is_running_goroutine, read_word, stack_depth};
 use crate::maps;
 use crate::ring;
+use crate::sample;
 use crate::stack;
 use crate::tree::Gate;
 use crate::watch;
@@ -22,7 +23,15 @@ struct Call {
     depth_bytes: u64,
     stack_pointer: u64,
     instruction_pointer: u64,
+    /// Virtual address of the site if the function is promoted, else 0.
+    promoted_address: u64,
 }
+
+/// What is no function's entry, or sends nothing.
+const WATCHED: u32 = site_flags::RECOVERY
+    | site_flags::GOROUTINE_EXIT
+    | site_flags::SIGNAL_PANIC
+    | site_flags::MUTED;
 
 #[inline(always)]
 pub fn handle(ctx: &ProbeContext) {
@@ -32,16 +41,19 @@ pub fn handle(ctx: &ProbeContext) {
     };
     // SAFETY: a helper of uprobe programs, called with the program's own context.
     let site = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
-    let Some(flags) = maps::site_flags(site) else {
+    let Some(state) = maps::site(site) else {
         return;
     };
+    let flags = state.flags;
     // SAFETY: the context of a uprobe program is a readable pt_regs.
     let regs = unsafe { &*ctx.regs };
-    if flags & (site_flags::RECOVERY | site_flags::GOROUTINE_EXIT | site_flags::MUTED) != 0 {
+    if flags & WATCHED != 0 {
         if flags & site_flags::RECOVERY != 0 {
             watch::handle_recovery(control, regs.rsp);
         } else if flags & site_flags::GOROUTINE_EXIT != 0 {
             watch::handle_goroutine_exit(control, current_g(regs));
+        } else if flags & site_flags::SIGNAL_PANIC != 0 {
+            watch::handle_signal_panic(control, current_g(regs), regs.rsp);
         }
         return;
     }
@@ -50,8 +62,9 @@ pub fn handle(ctx: &ProbeContext) {
     let Some(key) = goroutine_key(g) else {
         return;
     };
-    let gate = Gate::find(key);
+    let mut gate = Gate::find(key);
     if gate.is_none() && !is_target {
+        sample::outside_of_trees(site, key.tgid, regs.rsp, regs.rip);
         return;
     }
     let Some(depth_bytes) = stack_depth(g, regs.rsp) else {
@@ -62,9 +75,20 @@ pub fn handle(ctx: &ProbeContext) {
         depth_bytes,
         stack_pointer: regs.rsp,
         instruction_pointer: regs.rip,
+        promoted_address: if state.tier == 0 { 0 } else { state.address },
     };
     let root_depth_bytes = match gate {
-        Some(mut gate) if !gate.is_stale() => gate.root_depth_bytes(),
+        Some(mut open) if !open.is_stale() => {
+            if open.root_depth_bytes() != 0
+                && open.settle_unobserved(control, depth_bytes, depth_bytes + regs.rsp)
+            {
+                open.end_tree();
+                gate = Gate::find(key);
+                0
+            } else {
+                open.root_depth_bytes()
+            }
+        }
         _ => 0,
     };
     if root_depth_bytes != 0
@@ -123,6 +147,17 @@ fn write_entry(control: *mut Control, mut gate: Gate, call: &Call, flags: u16) {
     // The call instruction has just written the word, so this fails only if the page went away
     // in between; 0 is no function's address and prints as unknown.
     let return_address = read_word(call.stack_pointer).unwrap_or(0);
+    let mut flags = flags;
+    if call.promoted_address != 0 {
+        let load_bias = call.instruction_pointer.wrapping_sub(call.promoted_address);
+        if maps::is_observed(return_address.wrapping_sub(load_bias)) {
+            flags |= record_flags::PROMOTED;
+        } else {
+            flags |= record_flags::PROMOTED | record_flags::UNOBSERVED;
+            gate.watch_unobserved(call.depth_bytes, return_address);
+        }
+    }
+    gate.set_deepest_open_bytes(call.depth_bytes);
     let record = EntryRecord {
         header: gate.next_header(RecordKind::Entry, size_of::<EntryRecord>()),
         depth_bytes: call.depth_bytes,

@@ -23,41 +23,60 @@ pub fn current_tgid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// The goroutine whose g is at `g`; `None` for g0 and gsignal, whose goid is 0.
+/// The goroutine whose g is at `g`; `None`, which is counted, for g0 and gsignal.
 #[inline(always)]
 pub fn goroutine_key(g: u64) -> Option<GoroutineKey> {
+    counted(find_goroutine_key(g))
+}
+
+/// The goroutine whose g is at `g`; an error for g0 and gsignal, whose goid is 0.
+#[inline(always)]
+pub fn find_goroutine_key(g: u64) -> Result<GoroutineKey, Counter> {
     let goid_offset = u64::from(CONFIG.load().goid_offset_bytes);
     let Some(goid) = read_word(g.wrapping_add(goid_offset)) else {
-        count(Counter::Unreadable);
-        return None;
+        return Err(Counter::Unreadable);
     };
     if goid == 0 {
-        count(Counter::OffGoroutineStack);
-        return None;
+        return Err(Counter::OffGoroutineStack);
     }
-    Some(GoroutineKey {
+    Ok(GoroutineKey {
         tgid: current_tgid(),
         padding: 0,
         goid,
     })
 }
 
-/// `stack.hi - SP`, or `None` if SP is not on the stack of `g`.
+#[inline(always)]
+fn counted<T>(found: Result<T, Counter>) -> Option<T> {
+    match found {
+        Ok(found) => Some(found),
+        Err(counter) => {
+            count(counter);
+            None
+        }
+    }
+}
+
+/// `stack.hi - SP`, or `None`, which is counted, if SP is not on the stack of `g`.
 #[inline(always)]
 pub fn stack_depth(g: u64, stack_pointer: u64) -> Option<u64> {
+    counted(find_stack_depth(g, stack_pointer))?
+}
+
+/// `stack.hi - SP`, or an error if SP is not on the stack of `g`.
+#[inline(always)]
+pub fn find_stack_depth(g: u64, stack_pointer: u64) -> Result<Option<u64>, Counter> {
     // SAFETY: the helper checks the address. `g.stack` {lo, hi} stands first in `runtime.g`.
     let Ok([low, high]) = (unsafe { bpf_probe_read_user(g as *const [u64; 2]) }) else {
-        count(Counter::Unreadable);
-        return None;
+        return Err(Counter::Unreadable);
     };
     if stack_pointer <= low || stack_pointer > high {
-        count(Counter::OffGoroutineStack);
-        return None;
+        return Err(Counter::OffGoroutineStack);
     }
     // A frame at the very top has depth 0, which means "no root" in the gate. The runtime keeps
     // words above the first frame, so no function's entry has it.
     let depth = high - stack_pointer;
-    (depth != 0).then_some(depth)
+    Ok((depth != 0).then_some(depth))
 }
 
 /// Whether `g.m.curg` is `g`, as it is while a goroutine runs its own code.

@@ -7,9 +7,11 @@ mod counters;
 mod entry;
 mod goroutine;
 mod maps;
+mod observer;
 mod process;
 mod ret;
 mod ring;
+mod sample;
 mod stack;
 mod tree;
 mod watch;
@@ -28,6 +30,13 @@ pub fn function_entry(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn function_return(ctx: ProbeContext) -> u32 {
     ret::handle(&ctx);
+    0
+}
+
+/// Places in callers that are reached when a call has returned.
+#[uprobe]
+pub fn return_observed(ctx: ProbeContext) -> u32 {
+    observer::handle(&ctx);
     0
 }
 

@@ -25,6 +25,10 @@ pub static GOROUTINES: HashMap<GoroutineKey, GoroutineState> =
 #[map]
 pub static PROCESSES: HashMap<u32, ProcessState> = HashMap::with_max_entries(1 << 13, 0);
 
+/// Written by user space alone; grows while functions are promoted.
+#[map]
+pub static OBSERVED_RETURNS: HashMap<u64, u32> = HashMap::with_max_entries(1 << 16, 0);
+
 /// Written by the programs alone.
 #[map]
 pub static IMAGES_CHANGED: Array<u64> = Array::with_max_entries(1, 0);
@@ -38,6 +42,8 @@ pub static CONFIG: Global<TraceConfig> = Global::new(TraceConfig {
     goid_offset_bytes: 0,
     curg_offset_bytes: 0,
     wakeup_threshold_bytes: 0,
+    sample_one_of: 0,
+    verify: 0,
 });
 
 /// The control word while tracing is enabled.
@@ -49,8 +55,14 @@ pub fn enabled_control() -> Option<*mut Control> {
     (enabled != 0).then_some(control)
 }
 
-/// The flags of a site.
+/// Whether an observer is where calls return to `return_address`, a virtual address.
 #[inline(always)]
-pub fn site_flags(site: u32) -> Option<u32> {
-    SITES.get(site).map(|state| state.flags)
+pub fn is_observed(return_address: u64) -> bool {
+    OBSERVED_RETURNS.get_ptr(return_address).is_some()
+}
+
+/// What a site is.
+#[inline(always)]
+pub fn site(site: u32) -> Option<SiteState> {
+    SITES.get(site).copied()
 }

@@ -7,7 +7,7 @@ use gofuncgraph_common::{CloseCause, Counter, RecordKind, ReturnRecord, record_f
 
 use crate::counters::count;
 use crate::goroutine::{current_g, goroutine_key, stack_depth};
-use crate::maps;
+use crate::maps::{self, CONFIG};
 use crate::ring;
 use crate::stack;
 use crate::tree::Gate;
@@ -20,9 +20,10 @@ pub fn handle(ctx: &ProbeContext) {
     };
     // SAFETY: a helper of uprobe programs, called with the program's own context.
     let site = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
-    let Some(flags) = maps::site_flags(site) else {
+    let Some(state) = maps::site(site) else {
         return;
     };
+    let flags = state.flags;
     if flags & site_flags::MUTED != 0 {
         return;
     }
@@ -58,13 +59,20 @@ pub fn handle(ctx: &ProbeContext) {
         gate.end_tree();
         return;
     }
-    let ends_tree = depth_bytes == root_depth_bytes;
+    let is_checked = state.tier != 0 && CONFIG.load().verify != 0;
+    // An observer or another link's probe was first.
+    if !is_checked && gate.deepest_open_bytes() < depth_bytes {
+        return;
+    }
+    let ends_tree = depth_bytes == root_depth_bytes && !is_checked;
     let record = ReturnRecord {
         header: gate.next_header(RecordKind::Return, size_of::<ReturnRecord>()),
         depth_bytes,
         site,
         tree: gate.tree(),
-        flags: if ends_tree {
+        flags: if is_checked {
+            record_flags::VERIFY
+        } else if ends_tree {
             record_flags::ENDS_TREE
         } else {
             0
@@ -73,7 +81,11 @@ pub fn handle(ctx: &ProbeContext) {
     if !ring::write(control, record, Counter::ReturnsLost) {
         gate.note_lost();
     }
-    if ends_tree {
+    if is_checked {
+        return;
+    }
+    gate.set_deepest_open_bytes(depth_bytes - 8);
+    if ends_tree || gate.settle_unobserved(control, depth_bytes, depth_bytes + regs.rsp) {
         gate.end_tree();
     }
 }

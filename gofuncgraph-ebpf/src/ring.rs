@@ -18,6 +18,19 @@ pub fn write<T: Copy + 'static>(control: *mut Control, record: T, lost: Counter)
     true
 }
 
+/// Writes `record` if less than half of the ring is unread: of what may be missing.
+#[inline(always)]
+pub fn write_if_there_is_room<T: Copy + 'static>(record: T) {
+    let unread = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+    if unread > CONFIG.load().wakeup_threshold_bytes {
+        return;
+    }
+    if let Some(mut entry) = EVENTS.reserve::<T>(0) {
+        entry.write(record);
+        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+    }
+}
+
 /// As [`write`], and wakes the reader.
 #[inline(always)]
 pub fn write_urgent<T: Copy + 'static>(record: T, lost: Counter) -> bool {

@@ -3,10 +3,12 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use gofuncgraph_common::{
     CloseCause, CloseRecord, Control, Counter, GoroutineKey, GoroutineState, ProcessState,
-    RecordHeader, RecordKind, goroutine_flags, process_flags, record_flags,
+    RecordHeader, RecordKind, ReturnRecord, UnobservedFrame, goroutine_flags, process_flags,
+    record_flags,
 };
 
 use crate::counters::count;
+use crate::goroutine::read_word;
 use crate::maps::{GOROUTINES, IMAGES_CHANGED, PROCESSES};
 use crate::ring;
 
@@ -61,6 +63,91 @@ impl Gate {
         }
     }
 
+    /// No open frame is deeper.
+    #[inline(always)]
+    pub fn deepest_open_bytes(&mut self) -> u64 {
+        self.state().deepest_open_bytes
+    }
+
+    /// The open frames are those of this depth and less.
+    #[inline(always)]
+    pub fn set_deepest_open_bytes(&mut self, depth_bytes: u64) {
+        self.state().deepest_open_bytes = depth_bytes;
+    }
+
+    /// A frame without an observer at its return site is open. All that are watched already are
+    /// shallower.
+    #[inline(always)]
+    pub fn watch_unobserved(&mut self, depth_bytes: u64, return_address: u64) {
+        let frame = UnobservedFrame {
+            depth_bytes,
+            return_address,
+        };
+        let [first, second] = &mut self.state().unobserved;
+        if first.depth_bytes == 0 {
+            *first = frame;
+        } else {
+            *second = frame;
+        }
+    }
+
+    /// Something happened at `depth_bytes`, in a call that is at least so deep. Forgets what it
+    /// proves to be over of the watched frames, and tells of those that are over though it
+    /// happened deeper: the word at their depth is another call's return address by now. Says
+    /// whether the tree turned out to be over; then [`Gate::end_tree`] is to be called.
+    #[inline(always)]
+    pub fn settle_unobserved(
+        &mut self,
+        control: *mut Control,
+        depth_bytes: u64,
+        stack_high: u64,
+    ) -> bool {
+        if self.state().unobserved[0].depth_bytes == 0 {
+            return false;
+        }
+        self.settle_frame::<0>(control, depth_bytes, stack_high)
+            || self.settle_frame::<1>(control, depth_bytes, stack_high)
+    }
+
+    #[inline(always)]
+    fn settle_frame<const INDEX: usize>(
+        &mut self,
+        control: *mut Control,
+        depth_bytes: u64,
+        stack_high: u64,
+    ) -> bool {
+        let frame = self.state().unobserved[INDEX];
+        if frame.depth_bytes == 0 {
+            return false;
+        }
+        if frame.depth_bytes >= depth_bytes {
+            self.forget_unobserved_from(INDEX);
+            return false;
+        }
+        let word = read_word(stack_high.wrapping_sub(frame.depth_bytes));
+        if word.is_none_or(|word| word == frame.return_address) {
+            return false;
+        }
+        let ends_tree = self.root_depth_bytes() >= frame.depth_bytes;
+        let below = frame.depth_bytes - 8;
+        // What could not be written is tried again at the next event.
+        if self.write_close(control, below, CloseCause::ReturnedUnobserved, ends_tree) || ends_tree
+        {
+            self.forget_unobserved_from(INDEX);
+        }
+        ends_tree
+    }
+
+    /// What is deeper is over as well.
+    #[inline(always)]
+    fn forget_unobserved_from(&mut self, index: usize) {
+        let [first, second] = &mut self.state().unobserved;
+        if index == 0 {
+            *first = UnobservedFrame::default();
+        }
+        *second = UnobservedFrame::default();
+    }
+
     /// Remembers that a record of this goroutine could not be written.
     #[inline(always)]
     pub fn note_lost(&mut self) {
@@ -87,6 +174,7 @@ impl Gate {
                 state.generation = generation;
             }
             state.root_depth_bytes = depth_bytes;
+            state.unobserved = Default::default();
             return Some(gate);
         }
         let fresh = GoroutineState {
@@ -162,10 +250,55 @@ impl Gate {
             },
         };
         let written = ring::write(control, record, Counter::ClosesLost);
-        if !written {
+        if written {
+            self.close_down_to(depth_bytes);
+        } else {
             self.note_lost();
         }
         written
+    }
+
+    /// Writes that an observer proved every frame deeper than `depth_bytes` to be over. If there
+    /// is no room, the next observer says so again.
+    #[inline(always)]
+    pub fn write_observed(
+        &mut self,
+        control: *mut Control,
+        depth_bytes: u64,
+        observer: u32,
+        ends_tree: bool,
+    ) {
+        let record = ReturnRecord {
+            header: self.next_header(RecordKind::Observed, size_of::<ReturnRecord>()),
+            depth_bytes,
+            site: observer,
+            tree: self.tree(),
+            flags: if ends_tree {
+                record_flags::ENDS_TREE
+            } else {
+                0
+            },
+        };
+        if ring::write(control, record, Counter::ObservationsLost) {
+            self.close_down_to(depth_bytes);
+        } else {
+            self.note_lost();
+        }
+    }
+
+    #[inline(always)]
+    fn close_down_to(&mut self, depth_bytes: u64) {
+        let state = self.state();
+        if state.deepest_open_bytes > depth_bytes {
+            state.deepest_open_bytes = depth_bytes;
+        }
+        let [first, second] = &mut state.unobserved;
+        if first.depth_bytes > depth_bytes {
+            *first = UnobservedFrame::default();
+            *second = UnobservedFrame::default();
+        } else if second.depth_bytes > depth_bytes {
+            *second = UnobservedFrame::default();
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use gofuncgraph_common::{CloseCause, Control, Counter};
 
 use crate::counters::count;
-use crate::goroutine::{goroutine_key, read_word};
+use crate::goroutine::{find_goroutine_key, find_stack_depth, goroutine_key, read_word};
 use crate::tree::Gate;
 
 /// `runtime.g.sched` (Go: src/runtime/runtime2.go; the same in 1.21–1.27).
@@ -64,4 +64,31 @@ pub fn handle_goroutine_exit(control: *mut Control, g: u64) {
         all_written = gate.write_close(control, 0, CloseCause::GoroutineExit, true);
     }
     gate.end_goroutine(all_written);
+}
+
+/// At the entry of `runtime.sigpanic`, which a fault is made to call: a frame at its depth has
+/// returned, and its caller faulted before it reached the observer.
+#[inline(always)]
+pub fn handle_signal_panic(control: *mut Control, g: u64, stack_pointer: u64) {
+    let Ok(key) = find_goroutine_key(g) else {
+        return;
+    };
+    let Some(mut gate) = Gate::find(key) else {
+        return;
+    };
+    let root_depth_bytes = gate.root_depth_bytes();
+    if root_depth_bytes == 0 || gate.is_stale() {
+        return;
+    }
+    let Ok(Some(depth_bytes)) = find_stack_depth(g, stack_pointer) else {
+        return;
+    };
+    if gate.deepest_open_bytes() < depth_bytes {
+        return;
+    }
+    let ends_tree = root_depth_bytes >= depth_bytes;
+    gate.write_close(control, depth_bytes - 8, CloseCause::SignalPanic, ends_tree);
+    if ends_tree {
+        gate.end_tree();
+    }
 }

@@ -264,6 +264,7 @@ impl MadeUp {
             return_address: RuntimeAddress(0x40_0000 + 0x1000 * u64::from(function.0) + 0x20),
             load_bias: LoadBias(0),
             starts_tree,
+            end_probe: gofuncgraph::events::EndProbe::Return,
         };
         self.push(goroutine, kind)
     }

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use gate_simulator::{GateSimulator, return_address, return_site};
+use gate_simulator::{GateSimulator, only_return, return_address, return_site};
 use gofuncgraph::binary::VirtualAddress;
-use gofuncgraph::events::{Event, Goroutine, MonotonicTime, ProcessEnd};
+use gofuncgraph::events::{EndProbe, Event, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd};
 use gofuncgraph::plan::FunctionId;
 use gofuncgraph::trace::{
     Assembler, AssemblerSettings, CallEnd, Delivery, LineBody, PartEnd, Statistics, TraceLine,
@@ -160,7 +160,17 @@ impl Truth {
 
 /// Runs the program; gives what the kernel side made of it and what was true.
 fn run(steps: &[Step]) -> (GateSimulator, Truth) {
+    run_on(GateSimulator::new(TARGETS), steps)
+}
+
+/// The same with functions of which observers tell that they return.
+fn run_promoted(promoted: &BTreeSet<u32>, steps: &[Step]) -> (GateSimulator, Truth) {
     let mut gate = GateSimulator::new(TARGETS);
+    gate.promoted = promoted.iter().copied().map(FunctionId).collect();
+    run_on(gate, steps)
+}
+
+fn run_on(mut gate: GateSimulator, steps: &[Step]) -> (GateSimulator, Truth) {
     let mut truth = Truth::default();
     for step in steps {
         let goroutine = step.goroutine;
@@ -173,10 +183,14 @@ fn run(steps: &[Step]) -> (GateSimulator, Truth) {
             }
             Action::Return if height > 0 => {
                 gate.ret(goroutine);
+                let promoted = &gate.promoted;
                 truth.end_down_to(goroutine, height - 1, gate.now, |function| {
-                    CallEnd::Returned {
-                        site: Some(return_site(function)),
-                    }
+                    let site = if promoted.contains(&function) {
+                        only_return(function)
+                    } else {
+                        Some(return_site(function))
+                    };
+                    CallEnd::Returned { site }
                 });
             }
             Action::Recover(further_out) if height > 0 => {
@@ -290,6 +304,87 @@ proptest! {
         prop_assert_eq!(statistics.events_lost, 0);
     }
 
+    /// Observers tell as much as probes on RETs, but for which RET it was.
+    #[test]
+    fn trees_are_true_where_every_return_is_observed(
+        steps in steps(0.0),
+        promoted in prop::collection::btree_set(0..5_u32, 1..6),
+    ) {
+        let (gate, truth) = run_promoted(&promoted, &steps);
+        let (checked, statistics) =
+            assemble(AssemblerSettings::trees(), &gate.events, gate.now);
+        prop_assert_eq!(checked.trees, truth.trees);
+        prop_assert_eq!(statistics.calls, gate.counts.entries_written);
+        prop_assert_eq!(statistics.ends.approximate, 0);
+    }
+
+    /// What returns unobserved ends later, and is said to be approximate; everything else is as
+    /// it was. Roots are left alone: when an unobserved one is over is for the kernel side to say.
+    #[test]
+    fn unobserved_returns_are_approximate_and_nothing_else_is(
+        steps in steps(0.0),
+        unobservable in prop::collection::btree_set(prop::option::of(0..5_u32), 1..4),
+    ) {
+        let mut gate = GateSimulator::new(TARGETS);
+        gate.promoted = [2, 3, 4].map(FunctionId).into();
+        gate.unobservable_returns = unobservable
+            .iter()
+            .map(|caller| return_address(caller.map(FunctionId)))
+            .collect();
+        let (gate, truth) = run_on(gate, &steps);
+        let (checked, statistics) =
+            assemble(AssemblerSettings::trees(), &gate.events, gate.now);
+        prop_assert_eq!(statistics.calls, gate.counts.entries_written);
+        prop_assert_eq!(statistics.ends.exit_lost, 0);
+        let unobserved = gate.events.iter().filter(|event| {
+            matches!(
+                event,
+                Event::Goroutine {
+                    kind: GoroutineEvent::Entry {
+                        end_probe: EndProbe::None,
+                        ..
+                    },
+                    ..
+                }
+            )
+        });
+        prop_assert!(statistics.ends.approximate <= unobserved.count() as u64);
+        let entries = |trees: &[Vec<TraceLine>]| -> Vec<TraceLine> {
+            let lines = trees.iter().flatten();
+            lines
+                .filter(|line| matches!(line.body, LineBody::Entry { .. }))
+                .cloned()
+                .collect()
+        };
+        prop_assert_eq!(entries(&checked.trees), entries(&truth.trees));
+    }
+
+    /// Whatever is lost, every call that is shown ends once.
+    #[test]
+    fn promoted_calls_and_losses_make_what_happened(
+        steps in lossy_steps(),
+        promoted in prop::collection::btree_set(0..5_u32, 1..6),
+    ) {
+        let (gate, _) = run_promoted(&promoted, &steps);
+        let counts = gate.counts;
+        for settings in [AssemblerSettings::trees(), AssemblerSettings::stream()] {
+            let (_, statistics) = assemble(settings, &gate.events, gate.now);
+            prop_assert_eq!(statistics.calls, counts.entries_written);
+            prop_assert!(
+                statistics.ends.returned <= counts.returns_written + counts.observations_written
+            );
+            prop_assert!(statistics.calls_without_entry <= counts.entries_lost);
+            prop_assert_eq!(
+                statistics.events_lost,
+                counts.entries_lost
+                    + counts.returns_lost
+                    + counts.closes_lost
+                    + counts.observations_lost
+            );
+            prop_assert_eq!(statistics.events_out_of_order, 0);
+        }
+    }
+
     #[test]
     fn stream_is_true_where_nothing_is_lost(steps in steps(0.0)) {
         let (gate, truth) = run(&steps);
@@ -323,6 +418,7 @@ proptest! {
                 statistics.events_lost,
                 counts.entries_lost + counts.returns_lost + counts.closes_lost
             );
+            prop_assert_eq!(statistics.ends.approximate, 0);
             prop_assert_eq!(statistics.events_out_of_order, 0);
         }
     }

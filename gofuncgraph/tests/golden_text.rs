@@ -8,7 +8,8 @@ mod golden;
 use gate_simulator::GateSimulator;
 use gofuncgraph::binary::{LoadBias, RuntimeAddress};
 use gofuncgraph::events::{
-    Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, SequencePosition,
+    EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
+    SequencePosition,
 };
 use gofuncgraph::trace::{Assembler, AssemblerSettings, LineBody, PartEnd, TraceLine, TraceSink};
 use golden::*;
@@ -341,6 +342,7 @@ fn a_thread_that_outlives_its_process_shows_nothing() {
             return_address: RuntimeAddress(0x1000),
             load_bias: LoadBias(0),
             starts_tree: false,
+            end_probe: EndProbe::Return,
         },
     };
     let end = Event::ProcessEnded {

@@ -338,6 +338,7 @@ fn impossible_sequences_are_counted() {
         return_address: gofuncgraph::binary::RuntimeAddress(0),
         load_bias: gofuncgraph::binary::LoadBias(0),
         starts_tree,
+        end_probe: gofuncgraph::events::EndProbe::Return,
     };
     let events = [
         at(0, 0, ret),

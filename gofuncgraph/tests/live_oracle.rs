@@ -2,77 +2,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use support::go_build::{Flavor, Variant};
+use support::oracle::{RETURNING, RETURNING_STAGES, Truth, counts_by_counted_name, trace_round};
 use support::private_binary::{PrivateBinary, releases};
 use support::program::Program;
-use support::text::{Counts, End, Layout, Trace};
-use support::tracer::{Outcome, Tracer};
-
-/// What the oracle says about one round.
-struct Truth {
-    /// By function; generic functions under a name with `[...]`.
-    counts: BTreeMap<String, Counts>,
-    /// Known sleeps in the order of the calls: the function, and bounds of its duration.
-    sleeps: Vec<(String, Duration, Duration)>,
-}
-
-/// Runs one round of the oracle.
-fn round(oracle: &mut Program) -> Truth {
-    let mut truth = Truth {
-        counts: BTreeMap::new(),
-        sleeps: Vec::new(),
-    };
-    let mut is_ok = false;
-    for line in oracle.ask_until("go", "done") {
-        let words: Vec<&str> = line.split(' ').collect();
-        let number = |text: &str| text.parse::<u64>().expect("the oracle prints numbers");
-        match words[..] {
-            ["ok"] => is_ok = true,
-            ["slept", name, inner, outer] => truth.sleeps.push((
-                name.to_owned(),
-                Duration::from_nanos(number(inner)),
-                Duration::from_nanos(number(outer)),
-            )),
-            [what @ ("entered" | "returned" | "unwound"), name, count] => {
-                let counts = truth.counts.entry(name.to_owned()).or_default();
-                match what {
-                    "entered" => counts.entries = number(count),
-                    "returned" => counts.returned = number(count),
-                    _ => counts.unwound = number(count),
-                }
-            }
-            _ => panic!("the oracle says {line:?}"),
-        }
-    }
-    assert!(is_ok, "the oracle found no result wrong and says so");
-    truth
-}
-
-/// The name under which the oracle counts calls of a traced function: what shapes generic code
-/// was made for is left out, and what the compiler adds to reach it is not counted.
-fn counted_name(name: &str) -> String {
-    match (name.find("[go.shape."), name.rfind(']')) {
-        (Some(open), Some(close)) => format!("{}[...]{}", &name[..open], &name[close + 1..]),
-        _ => name.to_owned(),
-    }
-}
-
-fn counts_by_counted_name(trace: &Trace) -> BTreeMap<String, Counts> {
-    let mut sums: BTreeMap<String, Counts> = BTreeMap::new();
-    for (name, counts) in trace.counts() {
-        let sum = sums.entry(counted_name(name)).or_default();
-        sum.entries += counts.entries;
-        sum.entries_lost += counts.entries_lost;
-        sum.returned += counts.returned;
-        sum.unwound += counts.unwound;
-        sum.ended_otherwise += counts.ended_otherwise;
-    }
-    sums
-}
+use support::text::{End, Layout, Trace};
 
 /// Demands that `trace` has what happened, of the functions that `is_traced`.
 fn assert_is_true(trace: &Trace, truth: &Truth, is_traced: impl Fn(&str) -> bool) {
@@ -107,18 +43,6 @@ fn assert_sleeps_are_measured(trace: &Trace, truth: &Truth) {
             "{name} took {inner:?} to {outer:?}, and is shown with {duration:?}"
         );
     }
-}
-
-/// Traces one round of the oracle and stops.
-fn trace_round(
-    oracle: &mut Program,
-    binary: &Path,
-    options: &[&str],
-    targets: &[&str],
-) -> (Outcome, Truth) {
-    let tracer = Tracer::start(binary, options, targets);
-    let truth = round(oracle);
-    (tracer.stop(), truth)
 }
 
 /// All functions together, then single ones, all in one process.
@@ -265,28 +189,10 @@ fn trees_go_to_a_file() {
     );
 }
 
-/// Functions of the stages that the tests of loss run, all of which return.
-const RETURNING: [&str; 13] = [
-    "main.descend",
-    "main.descendWide",
-    "main.even",
-    "main.odd",
-    "main.worker",
-    "main.middle",
-    "main.leaf",
-    "main.apply",
-    "main.makeAdder",
-    "main.makeAdder.func1",
-    "main.closureRuns",
-    "main.closureRuns.func1",
-    "main.closureRuns.func2",
-];
-
 /// Traces more than fits into the ring. Whatever gets lost, it is counted exactly.
 fn shown_and_lost_are_what_happened(buffer: &str) -> u64 {
     let binary = PrivateBinary::program("oracle");
-    let stages = ["-stages", "recursion,goroutines,closures"];
-    let mut oracle = Program::start(binary.path(), &stages);
+    let mut oracle = Program::start(binary.path(), &RETURNING_STAGES);
     let functions = RETURNING.join(",");
     let options = ["--buffer", buffer, "-u", &functions];
     let (outcome, truth) = trace_round(&mut oracle, binary.path(), &options, &[]);

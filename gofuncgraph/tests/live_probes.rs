@@ -78,6 +78,8 @@ fn a_refused_probe_costs_only_itself() {
             offsets: go_binary.runtime_offsets(),
             buffer_bytes: 1 << 16,
             sites: plan.sites.len(),
+            sample_one_of: 0,
+            verify: false,
             debug: false,
             object: None,
         },
@@ -90,7 +92,7 @@ fn a_refused_probe_costs_only_itself() {
     assert_eq!(report.refused, [bad]);
     assert_eq!(report.attached, plan.sites.len() - 1);
     assert_ne!(changed_code_bytes(&program, binary.path()), 0);
-    kernel_side.detach(report.group);
+    kernel_side.detach_all();
     assert_eq!(changed_code_bytes(&program, binary.path()), 0);
 }
 

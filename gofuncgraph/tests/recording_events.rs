@@ -10,9 +10,9 @@ mod recordings;
 use std::collections::BTreeMap;
 
 use gate_simulator::GateSimulator;
-use gofuncgraph::binary::{LoadBias, RuntimeAddress};
+use gofuncgraph::binary::{LoadBias, RuntimeAddress, VirtualAddress};
 use gofuncgraph::events::{
-    CloseCause, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
+    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
     SequencePosition,
 };
 use gofuncgraph::output::{RenderingSink, Symbols, TextLayout, TextRenderer, TextSettings};
@@ -229,6 +229,7 @@ fn more_images_and_calls_than_are_kept_at_once() {
                 return_address: RuntimeAddress(number.wrapping_add(bias(number).0)),
                 load_bias: bias(number),
                 starts_tree: false,
+                end_probe: EndProbe::Return,
             },
         })
         .collect();
@@ -256,15 +257,42 @@ fn depth() -> impl Strategy<Value = FrameDepth> {
 
 fn goroutine_event() -> impl Strategy<Value = GoroutineEvent> {
     let function = || (0..golden::NAMES.len() as u32).prop_map(FunctionId);
-    let entry = (function(), depth(), any::<u64>(), 0..3u64, any::<bool>()).prop_map(
-        |(function, depth, return_address, bias, starts_tree)| GoroutineEvent::Entry {
-            function,
+    let end_probe = prop_oneof![
+        3 => Just(EndProbe::Return),
+        2 => prop::option::of((0..50u32).prop_map(SiteId))
+            .prop_map(|only_return| EndProbe::Observer { only_return }),
+        1 => Just(EndProbe::None),
+    ];
+    let return_address = || prop_oneof![0..4u64, any::<u64>()];
+    let entry = (
+        function(),
+        depth(),
+        return_address(),
+        0..3u64,
+        any::<bool>(),
+        end_probe,
+    )
+        .prop_map(
+            |(function, depth, return_address, bias, starts_tree, end_probe)| {
+                GoroutineEvent::Entry {
+                    function,
+                    depth,
+                    return_address: RuntimeAddress(return_address),
+                    load_bias: LoadBias(bias << 40),
+                    starts_tree,
+                    end_probe,
+                }
+            },
+        );
+    let observed = (depth(), return_address(), any::<bool>()).prop_map(
+        |(depth, return_address, ends_tree)| GoroutineEvent::Observed {
             depth,
-            return_address: RuntimeAddress(return_address),
-            load_bias: LoadBias(bias << 40),
-            starts_tree,
+            return_address: VirtualAddress(return_address),
+            ends_tree,
         },
     );
+    let checked = (function(), depth())
+        .prop_map(|(function, depth)| GoroutineEvent::Checked { function, depth });
     let ret = (function(), 0..50u32, depth(), any::<bool>()).prop_map(
         |(function, site, depth, ends_tree)| GoroutineEvent::Return {
             function,
@@ -277,6 +305,8 @@ fn goroutine_event() -> impl Strategy<Value = GoroutineEvent> {
         CloseCause::Recovered,
         CloseCause::GoroutineExit,
         CloseCause::Superseded,
+        CloseCause::ReturnedUnobserved,
+        CloseCause::SignalPanic,
     ];
     let close = (
         depth(),
@@ -288,7 +318,7 @@ fn goroutine_event() -> impl Strategy<Value = GoroutineEvent> {
             cause,
             ends_tree,
         });
-    prop_oneof![entry, ret, close]
+    prop_oneof![4 => entry, 4 => ret, 2 => close, 4 => observed, 1 => checked]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -358,7 +388,9 @@ fn symbols_are_those_of_the_writer() {
                 assert_eq!(recorded.return_site(site), original.return_site(site));
                 sites.insert(site, ());
             }
-            GoroutineEvent::Close { .. } => {}
+            GoroutineEvent::Observed { .. }
+            | GoroutineEvent::Checked { .. }
+            | GoroutineEvent::Close { .. } => {}
         }
     }
     assert!(sites.len() > 2);

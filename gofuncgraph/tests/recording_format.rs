@@ -15,7 +15,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use gofuncgraph::binary::SourceLine;
-use gofuncgraph::events::{CloseCause, Event, GoroutineEvent, ProcessEnd, Symbols};
+use gofuncgraph::events::{
+    CloseCause, EndProbe, Event, FrameDepth, GoroutineEvent, ProcessEnd, SequencePosition, Symbols,
+};
 use gofuncgraph::recording::{EndReason, LossCounters, ReadEnd, RecordedSymbols, RecordingReader};
 
 /// Runs the reader in Python.
@@ -172,13 +174,22 @@ fn describe(
             return_address,
             load_bias,
             starts_tree,
+            end_probe,
         } => {
             let site = symbols.call_site(return_address.to_virtual(load_bias));
             let place = match site {
                 Some(site) => format!("{}+{} {}", site.caller, site.offset, line(site.line)),
                 None => "?+0 ?:0".to_owned(),
             };
-            let place = format!("{:#x} {place}", return_address.0);
+            let end_probe = match end_probe {
+                EndProbe::Return => String::new(),
+                EndProbe::Observer { only_return: None } => " observer".to_owned(),
+                EndProbe::Observer {
+                    only_return: Some(site),
+                } => format!(" observer {}", site.0),
+                EndProbe::None => " unobserved".to_owned(),
+            };
+            let place = format!("{:#x} {place}{end_probe}", return_address.0);
             let function = name(symbols, function);
             ("entry", starts_tree, depth.bytes, function, place)
         }
@@ -204,8 +215,22 @@ fn describe(
                 CloseCause::Recovered => "recovered",
                 CloseCause::GoroutineExit => "goroutine-exit",
                 CloseCause::Superseded => "superseded",
+                CloseCause::ReturnedUnobserved => "unobserved",
+                CloseCause::SignalPanic => "signal-panic",
             };
             ("close", ends_tree, depth.bytes, "-".into(), cause.into())
+        }
+        GoroutineEvent::Observed {
+            depth,
+            return_address,
+            ends_tree,
+        } => {
+            let place = format!("{:#x}", return_address.0);
+            ("observed", ends_tree, depth.bytes, "-".into(), place)
+        }
+        GoroutineEvent::Checked { function, depth } => {
+            let function = name(symbols, function);
+            ("checked", false, depth.bytes, function, "-".into())
         }
     }
 }
@@ -231,6 +256,7 @@ fn losses(losses: &LossCounters) -> String {
         kernel.goroutine_check_failed,
         losses.unknown_records,
         losses.malformed_records,
+        kernel.observations_lost,
     ]
     .map(|counter| counter.to_string())
     .join("\t")
@@ -268,9 +294,56 @@ fn golden_recordings_read_alike() {
 #[test]
 fn every_kind_of_event_reads_alike() {
     let story = viewed::story();
-    let rows = assert_read_alike(&recordings::record(&story.events, story.now));
+    let mut events = story.events;
+    // The same again, where observers tell of returns; one of them is checked.
+    let mut observed = golden::program();
+    observed.now = story.now;
+    observed.promoted = [golden::ROOT, golden::MIDDLE, golden::LEAF].into();
+    observed.unobservable_returns = [gate_simulator::return_address(Some(golden::MIDDLE))].into();
+    golden::plain_tree(&mut observed, golden::ELSEWHERE);
+    golden::plain_tree(&mut observed, golden::ELSEWHERE);
+    observed.call(golden::ELSEWHERE, golden::ROOT);
+    let (goroutine, time) = (golden::ELSEWHERE, observed.now);
+    let mut position = SequencePosition {
+        sequence: 1,
+        tree: 0,
+    };
+    let mut told = |kind| {
+        let event = Event::Goroutine {
+            goroutine,
+            position,
+            time,
+            kind,
+        };
+        position.sequence += 1;
+        event
+    };
+    let depth = FrameDepth { bytes: 0x200 };
+    observed.events.push(told(GoroutineEvent::Checked {
+        function: golden::LEAF,
+        depth,
+    }));
+    for cause in [CloseCause::ReturnedUnobserved, CloseCause::SignalPanic] {
+        observed.events.push(told(GoroutineEvent::Close {
+            depth,
+            cause,
+            ends_tree: false,
+        }));
+    }
+    events.append(&mut observed.events);
+    let rows = assert_read_alike(&recordings::record(&events, observed.now));
+    for part in [
+        " observer ",
+        " observer\n",
+        " unobserved\n",
+        "\tsignal-panic\n",
+    ] {
+        assert!(rows.contains(part), "{part:?}");
+    }
     for kind in [
         "entry",
+        "observed",
+        "checked",
         "return",
         "close",
         "process-end",

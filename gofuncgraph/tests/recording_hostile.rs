@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use gofuncgraph::binary::{LoadBias, RuntimeAddress, VirtualAddress};
 use gofuncgraph::events::{
-    CallSite, CodePosition, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
+    CallSite, CodePosition, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
     SequencePosition, Symbols,
 };
 use gofuncgraph::plan::{FunctionId, PlannedFunction, ProbePlan, SiteId};
@@ -92,6 +92,7 @@ fn entry(goroutine: Goroutine, call: u64) -> Event {
             return_address: RuntimeAddress(0x2000),
             load_bias: LoadBias(0),
             starts_tree: call == 0,
+            end_probe: EndProbe::Return,
         },
     }
 }

@@ -205,6 +205,21 @@ pub(super) struct TraceArguments {
     #[arg(long, value_enum, default_value_t, hide = true)]
     pub(super) placement: PlacementChoice,
 
+    /// Functions whose returns are seen where they return to, which costs the program a tenth:
+    /// auto means those that are called often, all means targets as well
+    #[arg(
+        long,
+        value_name = "WHICH",
+        value_enum,
+        default_value_t,
+        help_heading = "What to trace"
+    )]
+    pub(super) promote: PromotionChoice,
+
+    /// Keep the probes on RETs beside what --promote puts in place, and compare
+    #[arg(long, hide = true)]
+    pub(super) verify_exits: bool,
+
     /// Load this eBPF object instead of the embedded one, to test a new one
     #[arg(long, value_name = "FILE", hide = true)]
     pub(super) ebpf_object: Option<PathBuf>,
@@ -281,6 +296,18 @@ pub enum PlacementChoice {
     Standard,
     /// At the first instruction and every RET, to compare with.
     Classic,
+}
+
+/// Functions whose returns are seen at the places that they return to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PromotionChoice {
+    /// Those that are called often, but for targets.
+    Auto,
+    /// None.
+    #[default]
+    Off,
+    /// Every one that is called.
+    All,
 }
 
 /// A whole number of at least 1.

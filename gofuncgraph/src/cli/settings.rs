@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::analysis_options::{CheckOptions, DiffOptions, ReportOptions};
 use super::args::{
     ColorChoice, Command as Subcommand, CommandLine, LiveArguments, PlacementChoice,
-    RecordArguments, ReplayArguments, TraceArguments,
+    PromotionChoice, RecordArguments, ReplayArguments, TraceArguments,
 };
 use super::output_options::{Format, OutputOptions, OutputSettings};
 use super::quantity::BufferSize;
@@ -48,6 +48,10 @@ pub struct Settings {
     pub patterns: PatternSettings,
     /// Which instructions get probes.
     pub placement: PlacementChoice,
+    /// Functions whose returns are seen where they return to.
+    pub promote: PromotionChoice,
+    /// Compare these with probes on RETs.
+    pub verify_exits: bool,
     /// An eBPF object to load instead of the embedded one.
     pub ebpf_object: Option<PathBuf>,
     /// Print the plan and end.
@@ -290,6 +294,8 @@ impl Settings {
                 exclude_vendor: trace.exclude_vendor,
             },
             placement: trace.placement,
+            promote: trace.promote,
+            verify_exits: trace.verify_exits,
             ebpf_object: trace.ebpf_object,
             dry_run: trace.dry_run,
             mode,

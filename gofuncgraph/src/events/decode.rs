@@ -1,5 +1,6 @@
 use gofuncgraph_common::{
     CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader, RecordKind, ReturnRecord,
+    SampleRecord,
 };
 
 /// A record of the ring, with its kind's fields.
@@ -9,6 +10,10 @@ pub enum Record {
     Entry(EntryRecord),
     /// A call ends at a RET.
     Return(ReturnRecord),
+    /// An observer was passed.
+    Observed(ReturnRecord),
+    /// A call outside of any tree, one of many.
+    Sample(SampleRecord),
     /// Frames end together.
     Close(CloseRecord, CloseCause),
     /// A process is gone.
@@ -69,6 +74,18 @@ impl Fields<'_> {
     }
 }
 
+impl Fields<'_> {
+    fn return_record(&mut self, header: RecordHeader) -> Option<ReturnRecord> {
+        Some(ReturnRecord {
+            header,
+            depth_bytes: self.u64()?,
+            site: self.u32()?,
+            tree: self.u16()?,
+            flags: self.u16()?,
+        })
+    }
+}
+
 impl Record {
     /// Reads the record that `bytes` begin with. Its own size counts: a longer record of a known
     /// kind has fields that this version does not know, and is read as far as it is known.
@@ -109,12 +126,14 @@ impl Record {
                 tree: fields.u16()?,
                 flags: fields.u16()?,
             }),
-            RecordKind::Return => Self::Return(ReturnRecord {
+            RecordKind::Return => Self::Return(fields.return_record(header)?),
+            RecordKind::Observed => Self::Observed(fields.return_record(header)?),
+            RecordKind::Sample => Self::Sample(SampleRecord {
                 header,
-                depth_bytes: fields.u64()?,
+                return_address: fields.u64()?,
+                instruction_pointer: fields.u64()?,
                 site: fields.u32()?,
-                tree: fields.u16()?,
-                flags: fields.u16()?,
+                padding: fields.u32()?,
             }),
             RecordKind::Close => {
                 let record = CloseRecord {

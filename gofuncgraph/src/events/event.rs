@@ -1,7 +1,7 @@
 use std::ops::Sub;
 use std::time::Duration;
 
-use crate::binary::{LoadBias, RuntimeAddress};
+use crate::binary::{LoadBias, RuntimeAddress, VirtualAddress};
 use crate::plan::{FunctionId, SiteId};
 
 /// A moment of CLOCK_MONOTONIC.
@@ -111,6 +111,8 @@ pub enum GoroutineEvent {
         load_bias: LoadBias,
         /// The kernel side started a tree with it.
         starts_tree: bool,
+        /// How its end will be seen.
+        end_probe: EndProbe,
     },
     /// A call ends at a RET. Frames deeper than it are over.
     Return {
@@ -122,6 +124,24 @@ pub enum GoroutineEvent {
         depth: FrameDepth,
         /// It was the root's: the goroutine has no tree any more.
         ends_tree: bool,
+    },
+    /// An instruction was reached that stands where a call has returned to: everything deeper
+    /// than `depth` is over.
+    Observed {
+        /// What lives on is at most this deep.
+        depth: FrameDepth,
+        /// Where the call has returned to that the observer is for.
+        return_address: VirtualAddress,
+        /// The root was among what is over: the goroutine has no tree any more.
+        ends_tree: bool,
+    },
+    /// A promoted function is at this RET. Says nothing that its observer does not say, and is
+    /// there to check that.
+    Checked {
+        /// The returning function.
+        function: FunctionId,
+        /// Of the call.
+        depth: FrameDepth,
     },
     /// Everything deeper than `depth` is over.
     Close {
@@ -143,6 +163,27 @@ pub enum CloseCause {
     GoroutineExit,
     /// A shallower event proved that the root is over though its RET was not seen.
     Superseded,
+    /// The deepest of what is over had returned before, and no observer was there.
+    ReturnedUnobserved,
+    /// The deepest of what is over had returned, and its caller faulted before it reached the
+    /// observer.
+    SignalPanic,
+}
+
+/// How the end of a call will be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EndProbe {
+    /// By probes on its function's RETs.
+    #[default]
+    Return,
+    /// By an observer at the place that it returns to.
+    Observer {
+        /// The function's RET, if it has only one.
+        only_return: Option<SiteId>,
+    },
+    /// Only by what happens later: its function's RETs have no probes, and the place that it
+    /// returns to was not known.
+    None,
 }
 
 /// How a process stopped being what it was.

@@ -1,13 +1,14 @@
 use std::ops::ControlFlow;
 
-use gofuncgraph_common::{CloseCause as WireCause, RecordHeader, record_flags};
+use gofuncgraph_common::{CloseCause as WireCause, RecordHeader, SampleRecord, record_flags};
 
 use crate::binary::{RuntimeAddress, VirtualAddress};
 use crate::kernel::{GoroutineLoss, KernelError, Tracer};
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind};
+use crate::promotion::CallCounts;
 
 use super::{
-    CloseCause, Event, EventSource, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
+    CloseCause, EndProbe, Event, EventSource, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
     ProcessEnd, Record, RecordError, SequencePosition,
 };
 
@@ -18,10 +19,30 @@ struct KnownSite {
     function: Option<FunctionId>,
 }
 
+/// What numbers in records stand for.
+struct Known {
+    sites: Vec<KnownSite>,
+    /// By function, the RET of those that have one.
+    only_returns: Vec<Option<SiteId>>,
+    /// Where the call has returned to that an observer is for.
+    observers: Vec<VirtualAddress>,
+}
+
+impl Known {
+    fn only_return(&self, function: FunctionId) -> Option<SiteId> {
+        *self.only_returns.get(function.0 as usize)?
+    }
+
+    fn site(&self, id: u32) -> Option<KnownSite> {
+        self.sites.get(id as usize).copied()
+    }
+}
+
 /// The events of running processes, from the kernel side.
 pub struct LiveEvents {
     tracer: Tracer,
-    sites: Vec<KnownSite>,
+    known: Known,
+    call_counts: CallCounts,
     unknown_records: u64,
     malformed_records: u64,
     /// Lost records when gates were last looked through.
@@ -48,7 +69,12 @@ impl LiveEvents {
             .collect();
         Self {
             tracer,
-            sites,
+            known: Known {
+                sites,
+                only_returns: only_returns(plan),
+                observers: Vec::new(),
+            },
+            call_counts: CallCounts::default(),
             unknown_records: 0,
             malformed_records: 0,
             losses_looked_at: 0,
@@ -59,6 +85,16 @@ impl LiveEvents {
     /// The kernel side.
     pub fn tracer(&mut self) -> &mut Tracer {
         &mut self.tracer
+    }
+
+    /// What the next observers are for: the first added is number 0.
+    pub fn add_observers(&mut self, return_addresses: impl IntoIterator<Item = VirtualAddress>) {
+        self.known.observers.extend(return_addresses);
+    }
+
+    /// Calls that were seen since the last time.
+    pub fn take_call_counts(&mut self) -> CallCounts {
+        std::mem::take(&mut self.call_counts)
     }
 
     /// Records that were skipped: of an unknown kind, and malformed ones.
@@ -157,7 +193,8 @@ impl LiveEvents {
         let mut process_end = None;
         let Self {
             tracer,
-            sites,
+            known,
+            call_counts,
             unknown_records,
             malformed_records,
             last_time,
@@ -165,13 +202,33 @@ impl LiveEvents {
         } = self;
         let drained = tracer.drain(limit, &mut |bytes| {
             let event = Record::decode(bytes).and_then(|record| {
-                to_event(&record, sites).ok_or(RecordError::Malformed {
+                let malformed = RecordError::Malformed {
                     kind: 0,
                     available: bytes.len(),
-                })
+                };
+                if let Record::Sample(sample) = record {
+                    let call = sampled_call(&sample, known).ok_or(malformed)?;
+                    call_counts.add_sample(call.0, call.1);
+                    return Ok(None);
+                }
+                to_event(&record, known).map(Some).ok_or(malformed)
             });
             match event {
-                Ok(event) => {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    if let Event::Goroutine {
+                        kind:
+                            GoroutineEvent::Entry {
+                                function,
+                                return_address,
+                                load_bias,
+                                ..
+                            },
+                        ..
+                    } = event
+                    {
+                        call_counts.add(function, return_address.to_virtual(load_bias));
+                    }
                     *last_time = event.time();
                     if matches!(event, Event::ProcessEnded { .. }) {
                         process_end = Some(event);
@@ -205,10 +262,58 @@ impl EventSource for LiveEvents {
     }
 }
 
+/// By function, the RET of those that have exactly one.
+fn only_returns(plan: &ProbePlan) -> Vec<Option<SiteId>> {
+    let mut returns = vec![(0_u32, SiteId(0)); plan.functions.len()];
+    for (id, site) in plan.sites_with_ids() {
+        if let SiteKind::Return(function) = site.kind
+            && let Some((count, last)) = returns.get_mut(function.0 as usize)
+        {
+            *count += 1;
+            *last = id;
+        }
+    }
+    let returns = returns.into_iter();
+    returns
+        .map(|(count, last)| (count == 1).then_some(last))
+        .collect()
+}
+
+/// The function that was called outside of any tree, and where it returns to.
+fn sampled_call(sample: &SampleRecord, known: &Known) -> Option<(FunctionId, VirtualAddress)> {
+    let site = known.site(sample.site)?;
+    let load_bias = RuntimeAddress(sample.instruction_pointer).load_bias(site.address);
+    let return_address = RuntimeAddress(sample.return_address).to_virtual(load_bias);
+    Some((site.function?, return_address))
+}
+
 /// What `record` says; `None` if it names a site that it cannot come from.
-fn to_event(record: &Record, sites: &[KnownSite]) -> Option<Event> {
-    let site = |id: u32| sites.get(id as usize).copied();
+fn to_event(record: &Record, known: &Known) -> Option<Event> {
+    let site = |id: u32| known.site(id);
     Some(match record {
+        // It belongs to no goroutine's events.
+        Record::Sample(_) => return None,
+        Record::Return(end) if end.flags & record_flags::VERIFY != 0 => goroutine_event(
+            &end.header,
+            end.tree,
+            GoroutineEvent::Checked {
+                function: site(end.site)?.function?,
+                depth: FrameDepth {
+                    bytes: end.depth_bytes,
+                },
+            },
+        ),
+        Record::Observed(end) => goroutine_event(
+            &end.header,
+            end.tree,
+            GoroutineEvent::Observed {
+                depth: FrameDepth {
+                    bytes: end.depth_bytes,
+                },
+                return_address: *known.observers.get(end.site as usize)?,
+                ends_tree: end.flags & record_flags::ENDS_TREE != 0,
+            },
+        ),
         Record::Entry(entry) => {
             let site = site(entry.site)?;
             goroutine_event(
@@ -222,6 +327,15 @@ fn to_event(record: &Record, sites: &[KnownSite]) -> Option<Event> {
                     return_address: RuntimeAddress(entry.return_address),
                     load_bias: RuntimeAddress(entry.instruction_pointer).load_bias(site.address),
                     starts_tree: entry.flags & record_flags::STARTS_TREE != 0,
+                    end_probe: if entry.flags & record_flags::PROMOTED == 0 {
+                        EndProbe::Return
+                    } else if entry.flags & record_flags::UNOBSERVED == 0 {
+                        EndProbe::Observer {
+                            only_return: known.only_return(site.function?),
+                        }
+                    } else {
+                        EndProbe::None
+                    },
                 },
             )
         }
@@ -248,6 +362,8 @@ fn to_event(record: &Record, sites: &[KnownSite]) -> Option<Event> {
                     WireCause::Recovered => CloseCause::Recovered,
                     WireCause::GoroutineExit => CloseCause::GoroutineExit,
                     WireCause::Superseded => CloseCause::Superseded,
+                    WireCause::ReturnedUnobserved => CloseCause::ReturnedUnobserved,
+                    WireCause::SignalPanic => CloseCause::SignalPanic,
                 },
                 ends_tree: close.flags & record_flags::ENDS_TREE != 0,
             },

@@ -9,7 +9,7 @@ mod symbols;
 
 pub use decode::{Record, RecordError};
 pub use event::{
-    CloseCause, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
+    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
     SequencePosition,
 };
 pub use live::LiveEvents;

@@ -1,10 +1,11 @@
-//! Groups of links that can be added and dropped while tracing.
+//! Links, which can be added and replaced while tracing.
 
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
+use crate::binary::FileOffset;
 use crate::plan::{ProbePlan, SiteId, SiteKind};
 
 use super::KernelError;
@@ -15,15 +16,9 @@ use super::system_call::{ENOTSUPP, UprobeMulti, link_uprobe_multi};
 /// MAX_UPROBE_MULTI_CNT).
 const PROBES_PER_LINK: usize = 1 << 20;
 
-/// Names a group of links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkGroupId(usize);
-
 /// How an attachment went.
 #[derive(Clone, Debug)]
 pub struct AttachReport {
-    /// For dropping it alone.
-    pub group: LinkGroupId,
     /// Probes in place.
     pub attached: usize,
     /// Sites whose instruction the kernel refuses to probe. They cost only themselves.
@@ -37,76 +32,135 @@ struct Probes {
     cookies: Vec<u64>,
 }
 
-/// All links of a session.
-#[derive(Default)]
-pub(super) struct LinkGroups {
-    groups: Vec<Vec<OwnedFd>>,
+impl Probes {
+    fn push(&mut self, offset: FileOffset, cookie: u64) {
+        self.offsets.push(offset.0);
+        self.cookies.push(cookie);
+    }
 }
 
-impl LinkGroups {
-    /// Attaches `sites` of `plan` to `file` as one group: one link for
-    /// entries and watched sites, one for returns.
+/// All links of a session.
+#[derive(Default)]
+pub(super) struct Links {
+    /// What stays until the end.
+    lasting: Vec<OwnedFd>,
+    /// Probes on RETs, as far as they can be replaced.
+    returns: Vec<OwnedFd>,
+    /// Sites that the kernel refused.
+    refused: Vec<SiteId>,
+    closing: Vec<JoinHandle<()>>,
+}
+
+impl Links {
+    /// Attaches the sites of `plan` to `file`: one link for entries and watched sites, one for
+    /// returns, and one for returns that are entries at the same time.
     pub(super) fn attach(
         &mut self,
         programs: &UprobePrograms,
         file: BorrowedFd<'_>,
         plan: &ProbePlan,
-        sites: &[SiteId],
     ) -> Result<AttachReport, KernelError> {
         let mut entries = Probes::default();
         let mut returns = Probes::default();
-        for &id in sites {
-            let Some(site) = plan.sites.get(id.0 as usize) else {
-                continue;
-            };
+        let mut returns_at_entries = Probes::default();
+        for (id, site) in plan.sites_with_ids() {
             let probes = match site.kind {
+                SiteKind::Return(_) if plan.is_entry_too(id) => &mut returns_at_entries,
                 SiteKind::Return(_) => &mut returns,
                 SiteKind::Entry(_) | SiteKind::Recovery | SiteKind::GoroutineExit => &mut entries,
             };
-            probes.offsets.push(site.file_offset.0);
-            probes.cookies.push(u64::from(id.0));
+            probes.push(site.file_offset, u64::from(id.0));
         }
-        // The kernel checks an instruction when it is first mapped; without a mapping a bad
-        // offset would fail later, in the target's mmap.
-        let _mapping = CodeMapping::of(file, entries.offsets.iter().chain(&returns.offsets))?;
-        // The descriptor's path names the very file that was planned for, whatever the original
-        // path has become.
-        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| {
-            KernelError::MapCode {
-                source: io::Error::from(io::ErrorKind::InvalidInput),
-            }
-        })?;
+        let every = [&entries, &returns, &returns_at_entries];
+        let target = Target::new(file, every.iter().flat_map(|probes| &probes.offsets))?;
         // Where a function is a single RET, both programs run for the same instruction, and the
         // kernel runs the one that was attached last first (Linux: kernel/events/uprobes.c,
-        // consumer_add): entries come last.
-        let mut attached = attach_probes(programs.function_return.as_fd(), &path, &returns)?;
-        let entries_attached = attach_probes(programs.entry.as_fd(), &path, &entries)?;
-        attached.links.extend(entries_attached.links);
-        attached.refused.extend(entries_attached.refused);
-        let Attached { links, mut refused } = attached;
-        refused.sort_unstable();
-        self.groups.push(links);
+        // consumer_add): entries come last, and such returns are never replaced.
+        let returned = target.attach(programs.function_return.as_fd(), &returns)?;
+        let returned_at_entries =
+            target.attach(programs.function_return.as_fd(), &returns_at_entries)?;
+        let entered = target.attach(programs.entry.as_fd(), &entries)?;
+        self.returns = returned.links;
+        self.lasting.extend(returned_at_entries.links);
+        self.lasting.extend(entered.links);
+        for refused in [
+            returned.refused,
+            returned_at_entries.refused,
+            entered.refused,
+        ] {
+            self.refused.extend(refused);
+        }
+        self.refused.sort_unstable();
+        let attached: usize = every.iter().map(|probes| probes.offsets.len()).sum();
         Ok(AttachReport {
-            group: LinkGroupId(self.groups.len() - 1),
-            attached: entries.offsets.len() + returns.offsets.len() - refused.len(),
-            refused,
+            attached: attached - self.refused.len(),
+            refused: self.refused.clone(),
         })
     }
 
-    /// Drops one group.
-    pub(super) fn detach(&mut self, group: LinkGroupId) {
-        if let Some(links) = self.groups.get_mut(group.0) {
-            close_in_parallel(std::mem::take(links));
+    /// Puts probes of `program` at `places`, each with its cookie, beside those that are there.
+    /// Gives the cookies of those that the kernel refuses.
+    pub(super) fn add(
+        &mut self,
+        program: BorrowedFd<'_>,
+        file: BorrowedFd<'_>,
+        places: &[(FileOffset, u32)],
+    ) -> Result<Vec<u32>, KernelError> {
+        let mut probes = Probes::default();
+        for &(offset, cookie) in places {
+            probes.push(offset, u64::from(cookie));
         }
+        let attached = Target::new(file, &probes.offsets)?.attach(program, &probes)?;
+        self.lasting.extend(attached.links);
+        Ok(attached
+            .refused
+            .into_iter()
+            .map(|SiteId(cookie)| cookie)
+            .collect())
     }
 
-    /// Drops every group. No program runs for these probes after it returns.
+    /// Leaves probes on those RETs alone for which `stays` holds, and on those that cannot be
+    /// replaced. No RET is without its probe in between.
+    pub(super) fn keep_returns(
+        &mut self,
+        programs: &UprobePrograms,
+        file: BorrowedFd<'_>,
+        plan: &ProbePlan,
+        stays: &dyn Fn(SiteId) -> bool,
+    ) -> Result<(), KernelError> {
+        let mut probes = Probes::default();
+        for (id, site) in plan.sites_with_ids() {
+            let is_return = matches!(site.kind, SiteKind::Return(_));
+            if is_return
+                && !plan.is_entry_too(id)
+                && self.refused.binary_search(&id).is_err()
+                && stays(id)
+            {
+                probes.push(site.file_offset, u64::from(id.0));
+            }
+        }
+        let attached = Target::new(file, &probes.offsets)?
+            .attach(programs.function_return.as_fd(), &probes)?;
+        let replaced = std::mem::replace(&mut self.returns, attached.links);
+        self.closing.retain(|closing| !closing.is_finished());
+        // Where no thread can be had, the links go away with the closure that holds them.
+        self.closing
+            .extend(thread::Builder::new().spawn(move || drop(replaced)));
+        Ok(())
+    }
+
+    /// Drops every link. No program runs for these probes after it returns.
     pub(super) fn detach_all(&mut self) {
-        close_in_parallel(self.groups.drain(..).flatten().collect());
+        let links = self.lasting.drain(..).chain(self.returns.drain(..));
+        close_in_parallel(links.collect());
+        for closing in self.closing.drain(..) {
+            // It only drops.
+            let _ = closing.join();
+        }
     }
 }
 
-impl Drop for LinkGroups {
+impl Drop for Links {
     fn drop(&mut self) {
         self.detach_all();
     }
@@ -125,6 +179,38 @@ fn close_in_parallel<L: Send>(links: Vec<L>) {
 struct Attached {
     links: Vec<OwnedFd>,
     refused: Vec<SiteId>,
+}
+
+/// The file that probes go to.
+struct Target {
+    path: CString,
+    _mapping: Option<CodeMapping>,
+}
+
+impl Target {
+    fn new<'a>(
+        file: BorrowedFd<'_>,
+        offsets: impl IntoIterator<Item = &'a u64, IntoIter: Clone>,
+    ) -> Result<Self, KernelError> {
+        // The kernel checks an instruction when it is first mapped; without a mapping a bad
+        // offset would fail later, in the target's mmap.
+        let mapping = CodeMapping::of(file, offsets.into_iter())?;
+        // The descriptor's path names the very file that was planned for, whatever the original
+        // path has become.
+        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| {
+            KernelError::MapCode {
+                source: io::Error::from(io::ErrorKind::InvalidInput),
+            }
+        })?;
+        Ok(Self {
+            path,
+            _mapping: mapping,
+        })
+    }
+
+    fn attach(&self, program: BorrowedFd<'_>, probes: &Probes) -> Result<Attached, KernelError> {
+        attach_probes(program, &self.path, probes)
+    }
 }
 
 fn attach_probes(

@@ -13,5 +13,5 @@ mod system_call;
 mod tracer;
 
 pub use error::KernelError;
-pub use link::{AttachReport, LinkGroupId};
+pub use link::AttachReport;
 pub use tracer::{GoroutineLoss, KernelCounters, LoadSettings, Preparation, Tracer};

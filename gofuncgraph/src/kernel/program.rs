@@ -13,10 +13,11 @@ use gofuncgraph_common::program_names;
 use super::KernelError;
 use super::system_call::{UprobeMulti, link_uprobe_multi, load_uprobe_multi_program};
 
-/// The two programs that probes run.
+/// The programs that probes run.
 pub(super) struct UprobePrograms {
     pub(super) entry: OwnedFd,
     pub(super) function_return: OwnedFd,
+    pub(super) observer: OwnedFd,
 }
 
 /// Loads the uprobe programs of `object`, wired to the maps of `ebpf`, which was loaded from the
@@ -47,6 +48,7 @@ pub(super) fn load(object: &[u8], ebpf: &Ebpf) -> Result<UprobePrograms, KernelE
     Ok(UprobePrograms {
         entry: load_program(&object, program_names::ENTRY)?,
         function_return: load_program(&object, program_names::RETURN)?,
+        observer: load_program(&object, program_names::OBSERVER)?,
     })
 }
 
@@ -151,7 +153,11 @@ mod tests {
     #[test]
     fn uprobe_programs_keep_their_stack_on_the_task() {
         let object = Object::parse(EMBEDDED).expect("it is checked in");
-        for name in [program_names::ENTRY, program_names::RETURN] {
+        for name in [
+            program_names::ENTRY,
+            program_names::RETURN,
+            program_names::OBSERVER,
+        ] {
             let program = &object.programs[name];
             let function = &object.functions[&program.function_key()];
             let has_tail_call = function.instructions.iter().any(|instruction| {

@@ -11,11 +11,11 @@ use gofuncgraph_common::{
     SiteState, TraceConfig, goroutine_flags, map_names, process_flags, program_names, site_flags,
 };
 
-use crate::binary::RuntimeOffsets;
+use crate::binary::{FileOffset, RuntimeOffsets, VirtualAddress};
 use crate::plan::{ProbePlan, SiteId, SiteKind};
 
 use super::error::with_causes;
-use super::link::{AttachReport, LinkGroupId, LinkGroups};
+use super::link::{AttachReport, Links};
 use super::program::{self, UprobePrograms};
 use super::{KernelError, capability, object};
 
@@ -28,6 +28,10 @@ pub struct LoadSettings<'a> {
     pub buffer_bytes: u32,
     /// Number of sites that will be attached, at least.
     pub sites: usize,
+    /// Of the calls outside of trees, one of so many is told of: a power of two, or 0 for none.
+    pub sample_one_of: u32,
+    /// RETs of promoted functions are told of beside their observers.
+    pub verify: bool,
     /// The programs write log messages for [`Tracer::flush_log`].
     pub debug: bool,
     /// An eBPF object to use instead of the embedded one.
@@ -70,6 +74,7 @@ pub struct KernelCounters {
     pub off_goroutine_stack: u64,
     pub unreadable: u64,
     pub goroutine_check_failed: u64,
+    pub observations_lost: u64,
 }
 
 impl KernelCounters {
@@ -80,6 +85,7 @@ impl KernelCounters {
             self.returns_lost,
             self.closes_lost,
             self.process_records_lost,
+            self.observations_lost,
         ]
         .into_iter()
         .fold(self.entries_lost, u64::saturating_add)
@@ -104,12 +110,13 @@ pub struct GoroutineLoss {
 /// The loaded kernel side.
 pub struct Tracer {
     // Links go first when this is dropped.
-    links: LinkGroups,
+    links: Links,
     programs: UprobePrograms,
     ring: RingBuf<MapData>,
     control: Array<MapData, Control>,
     sites: Array<MapData, SiteState>,
     goroutines: HashMap<MapData, GoroutineKey, GoroutineState>,
+    observed_returns: HashMap<MapData, u64, u32>,
     processes: HashMap<MapData, u32, ProcessState>,
     counters: PerCpuArray<MapData, u64>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -134,13 +141,16 @@ impl Tracer {
             goid_offset_bytes: settings.offsets.goid,
             curg_offset_bytes: settings.offsets.curg,
             wakeup_threshold_bytes: u64::from(settings.buffer_bytes) / 2,
+            sample_one_of: settings.sample_one_of,
+            verify: u32::from(settings.verify),
         };
         let log_level: u8 = if settings.debug {
             log::Level::Debug as u8
         } else {
             0
         };
-        let site_count = u32::try_from(settings.sites.max(1)).unwrap_or(u32::MAX);
+        // One more for `runtime.sigpanic`.
+        let site_count = u32::try_from(settings.sites + 1).unwrap_or(u32::MAX);
         let mut loader: EbpfLoader<'_> = preparation.finish();
         let mut ebpf = loader
             .override_global(CONFIG_GLOBAL, &config, true)
@@ -160,12 +170,13 @@ impl Tracer {
             .transpose()
             .map_err(|error| setup_error("the logger", &error))?;
         Ok(Self {
-            links: LinkGroups::default(),
+            links: Links::default(),
             programs,
             ring: take_map(&mut ebpf, map_names::EVENTS)?,
             control: take_map(&mut ebpf, map_names::CONTROL)?,
             sites: take_map(&mut ebpf, map_names::SITES)?,
             goroutines: take_map(&mut ebpf, map_names::GOROUTINES)?,
+            observed_returns: take_map(&mut ebpf, map_names::OBSERVED_RETURNS)?,
             processes: take_map(&mut ebpf, map_names::PROCESSES)?,
             counters: take_map(&mut ebpf, map_names::COUNTERS)?,
             logger,
@@ -185,31 +196,18 @@ impl Tracer {
         file: BorrowedFd<'_>,
         plan: &ProbePlan,
     ) -> Result<AttachReport, KernelError> {
-        let mut ids = Vec::with_capacity(plan.sites.len());
-        for (index, site) in plan.sites.iter().enumerate() {
-            let Ok(index) = u32::try_from(index) else {
-                break;
-            };
-            let flags = match site.kind {
-                SiteKind::Entry(function) | SiteKind::Return(function) => {
-                    let is_target = plan
-                        .functions
-                        .get(function.0 as usize)
-                        .is_some_and(|function| function.is_target);
-                    if is_target { site_flags::TARGET } else { 0 }
-                }
-                SiteKind::Recovery => site_flags::RECOVERY,
-                SiteKind::GoroutineExit => site_flags::GOROUTINE_EXIT,
-            };
-            ids.push(SiteId(index));
+        for (id, _) in plan.sites_with_ids() {
+            let flags = flags_of(plan, id);
             // New elements are zero: only the others cost a system call.
             if flags != 0 {
-                self.sites
-                    .set(index, SiteState { flags, tier: 0 }, 0)
-                    .map_err(|error| access_error(map_names::SITES, &error))?;
+                let state = SiteState {
+                    flags,
+                    ..SiteState::default()
+                };
+                self.set_site(id.0, state)?;
             }
         }
-        self.links.attach(&self.programs, file, plan, &ids)
+        self.links.attach(&self.programs, file, plan)
     }
 
     /// Lets the programs send records.
@@ -240,9 +238,92 @@ impl Tracer {
             .map_err(|error| access_error(map_names::CONTROL, &error))
     }
 
-    /// Drops one group of links.
-    pub fn detach(&mut self, group: LinkGroupId) {
-        self.links.detach(group);
+    /// Puts observers at `places`: file offsets and what [`Record::Observed`] will name them by.
+    /// Gives those that the kernel refuses.
+    ///
+    /// [`Record::Observed`]: crate::events::Record::Observed
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn attach_observers(
+        &mut self,
+        file: BorrowedFd<'_>,
+        places: &[(FileOffset, u32)],
+    ) -> Result<Vec<u32>, KernelError> {
+        self.links.add(self.programs.observer.as_fd(), file, places)
+    }
+
+    /// Watches the entry of `runtime.sigpanic`, which is at `offset`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn attach_signal_panic(
+        &mut self,
+        file: BorrowedFd<'_>,
+        offset: FileOffset,
+    ) -> Result<(), KernelError> {
+        let site = self.sites.len().saturating_sub(1);
+        let state = SiteState {
+            flags: site_flags::SIGNAL_PANIC,
+            ..SiteState::default()
+        };
+        self.set_site(site, state)?;
+        self.links
+            .add(self.programs.entry.as_fd(), file, &[(offset, site)])?;
+        Ok(())
+    }
+
+    /// From now on calls that return to `return_address` are taken for observed.
+    ///
+    /// # Errors
+    /// If there is no room for more, or the map cannot be written.
+    pub fn observe_return(&mut self, return_address: VirtualAddress) -> Result<(), KernelError> {
+        self.observed_returns
+            .insert(return_address.0, 1, 0)
+            .map_err(|error| access_error(map_names::OBSERVED_RETURNS, &error))
+    }
+
+    /// Says of a function, whose entry is `site` of `plan`, whether observers tell of its
+    /// returns.
+    ///
+    /// # Errors
+    /// If the map cannot be written.
+    pub fn set_promoted(
+        &mut self,
+        plan: &ProbePlan,
+        site: SiteId,
+        is_promoted: bool,
+    ) -> Result<(), KernelError> {
+        let address = plan
+            .sites
+            .get(site.0 as usize)
+            .map_or(0, |site| site.address.0);
+        let state = SiteState {
+            flags: flags_of(plan, site),
+            tier: u32::from(is_promoted),
+            address,
+        };
+        self.set_site(site.0, state)
+    }
+
+    /// Takes the probes away from all RETs for which `stays` does not hold, and puts back those
+    /// that are missing.
+    ///
+    /// # Errors
+    /// The kernel's; then everything is as before.
+    pub fn keep_returns(
+        &mut self,
+        file: BorrowedFd<'_>,
+        plan: &ProbePlan,
+        stays: &dyn Fn(SiteId) -> bool,
+    ) -> Result<(), KernelError> {
+        self.links.keep_returns(&self.programs, file, plan, stays)
+    }
+
+    fn set_site(&mut self, site: u32, state: SiteState) -> Result<(), KernelError> {
+        self.sites
+            .set(site, state, 0)
+            .map_err(|error| access_error(map_names::SITES, &error))
     }
 
     /// Drops every link; no probe is left when it returns.
@@ -316,6 +397,7 @@ impl Tracer {
             off_goroutine_stack: read(Counter::OffGoroutineStack)?,
             unreadable: read(Counter::Unreadable)?,
             goroutine_check_failed: read(Counter::GoroutineCheckFailed)?,
+            observations_lost: read(Counter::ObservationsLost)?,
         })
     }
 
@@ -396,6 +478,23 @@ impl Tracer {
         if has_ended(&self.processes) {
             let _ = self.processes.remove(&pid);
         }
+    }
+}
+
+/// What a site is from the beginning.
+fn flags_of(plan: &ProbePlan, id: SiteId) -> u32 {
+    match plan.sites.get(id.0 as usize).map(|site| site.kind) {
+        Some(SiteKind::Entry(function) | SiteKind::Return(function)) => {
+            let function = plan.functions.get(function.0 as usize);
+            if function.is_some_and(|function| function.is_target) {
+                site_flags::TARGET
+            } else {
+                0
+            }
+        }
+        Some(SiteKind::Recovery) => site_flags::RECOVERY,
+        Some(SiteKind::GoroutineExit) => site_flags::GOROUTINE_EXIT,
+        None => 0,
     }
 }
 

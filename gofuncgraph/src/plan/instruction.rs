@@ -8,7 +8,7 @@ use super::InstructionCost;
 
 /// What a probe on the instruction with exactly these `bytes` costs, or `None` if the kernel
 /// refuses it. Multi-byte nops are single-stepped by kernels that do not know them.
-pub(super) fn probe_cost(bytes: &[u8]) -> Option<InstructionCost> {
+pub fn probe_cost(bytes: &[u8]) -> Option<InstructionCost> {
     use InstructionCost::{Emulated, SingleStepped};
 
     let prefix_count = bytes.iter().take_while(|&&byte| is_prefix(byte)).count();

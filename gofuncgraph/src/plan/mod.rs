@@ -17,10 +17,12 @@ mod watch;
 
 pub use build::plan;
 pub use error::{PlanError, PlanWarning, UnmatchedPattern};
+pub use instruction::probe_cost;
 pub use pattern::Pattern;
 pub use placement::Placement;
 pub use selection::Selection;
 pub use skip::{SkipReason, SkippedFunction, count_reasons};
+pub use watch::signal_panic_site;
 
 use crate::binary::{FileOffset, VirtualAddress};
 
@@ -99,4 +101,24 @@ pub struct ProbePlan {
     pub skipped: Vec<SkippedFunction>,
     /// What will be missing.
     pub warnings: Vec<PlanWarning>,
+}
+
+impl ProbePlan {
+    /// The sites and what they are named by.
+    pub fn sites_with_ids(&self) -> impl Iterator<Item = (SiteId, &Site)> {
+        (0_u32..).map(SiteId).zip(&self.sites)
+    }
+
+    /// Whether a site shares its instruction with the one before, as the RET of a function that
+    /// is one RET does.
+    pub fn is_entry_too(&self, id: SiteId) -> bool {
+        let index = id.0 as usize;
+        let before = index
+            .checked_sub(1)
+            .and_then(|before| self.sites.get(before));
+        match (before, self.sites.get(index)) {
+            (Some(before), Some(site)) => before.address == site.address,
+            _ => false,
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::placement::{Placement, calls_to, place};
 use super::{InstructionCost, PlanWarning, SiteKind};
-use crate::binary::{Function, GoBinary, VirtualAddress};
+use crate::binary::{FileOffset, Function, GoBinary, VirtualAddress};
 
 /// Every goroutine calls it last (Go: src/runtime/proc.go).
 pub(super) const GOROUTINE_EXIT: &str = "runtime.goexit1";
@@ -71,4 +71,20 @@ pub(super) fn watch_sites(
     }
     sites.extend(exit);
     (sites, warnings)
+}
+
+/// What a fault of Go code is made to call (Go: src/runtime/signal_unix.go).
+const SIGNAL_PANIC: &str = "runtime.sigpanic";
+
+/// Where the entry of `runtime.sigpanic` is: at its depth no call is open that has returned.
+/// `None` if it was not found.
+pub fn signal_panic_site(binary: &GoBinary<'_>) -> Option<FileOffset> {
+    let functions = binary.find_functions_named(SIGNAL_PANIC);
+    let function = functions
+        .into_iter()
+        .find(|function| !function.is_wrapper)?;
+    let code = binary.code(function.start..function.end)?;
+    let start = function.start;
+    let entry = place(code, start.0, Placement::Standard, &mut Vec::new()).ok()?;
+    binary.file_offset(start.checked_add(u64::from(entry.offset))?)
 }

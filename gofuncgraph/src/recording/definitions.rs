@@ -12,7 +12,7 @@ use super::format::{
 };
 use super::varint::{self, Fields};
 use crate::binary::{LoadBias, RuntimeAddress, VirtualAddress};
-use crate::events::{FrameDepth, GoroutineEvent};
+use crate::events::{EndProbe, FrameDepth, GoroutineEvent};
 use crate::plan::{FunctionId, SiteId};
 
 mod kinds {
@@ -294,16 +294,12 @@ impl Tables {
 }
 
 impl Definitions for Tables {
-    fn callee(&self, call: u32) -> Option<FunctionId> {
-        let (callee, _) = self.calls.get(usize::try_from(call).ok()?)?;
-        Some(*callee)
-    }
-
     fn entry(
         &self,
         reference: EntryReference,
         depth: FrameDepth,
         starts_tree: bool,
+        end_probe: EndProbe,
     ) -> Option<GoroutineEvent> {
         let call = usize::try_from(reference.call).ok()?;
         let (function, return_address) = *self.calls.get(call)?;
@@ -314,6 +310,7 @@ impl Definitions for Tables {
             return_address: RuntimeAddress(return_address.0.wrapping_add(load_bias.0)),
             load_bias,
             starts_tree,
+            end_probe,
         })
     }
 

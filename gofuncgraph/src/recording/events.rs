@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use super::varint::{self, Fields};
+use crate::binary::VirtualAddress;
 use crate::events::{
-    CloseCause, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
+    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
     SequencePosition,
 };
 use crate::plan::{FunctionId, SiteId};
@@ -23,14 +24,13 @@ pub(super) struct EntryReference {
 
 /// What a call and an image that are defined stand for.
 pub(super) trait Definitions {
-    /// The callee.
-    fn callee(&self, call: u32) -> Option<FunctionId>;
     /// The kind of event that an entry there is.
     fn entry(
         &self,
         reference: EntryReference,
         depth: FrameDepth,
         starts_tree: bool,
+        end_probe: EndProbe,
     ) -> Option<GoroutineEvent>;
     /// Whether the function is defined.
     fn has_function(&self, function: FunctionId) -> bool;
@@ -42,6 +42,10 @@ mod kinds {
     pub(super) const CLOSE: u8 = 2;
     pub(super) const PROCESS_ENDED: u8 = 3;
     pub(super) const LOSS_NOTICED: u8 = 4;
+    pub(super) const OBSERVED: u8 = 5;
+    /// An entry with a byte behind it that tells how its end will be seen.
+    pub(super) const PROMOTED_ENTRY: u8 = 6;
+    pub(super) const CHECKED: u8 = 7;
     pub(super) const MASK: u8 = 7;
 }
 
@@ -53,13 +57,18 @@ const POSITION_FORETOLD: u8 = 1 << 4;
 const MARK: u8 = 1 << 5;
 /// Function and depth are as foretold.
 const FRAME_FORETOLD: u8 = 1 << 6;
-/// The RET, or the image, is as foretold.
+/// The RET, the image, or the return address is as foretold.
 const PLACE_FORETOLD: u8 = 1 << 7;
+
+/// Of a return address: when a call has returned, its caller's stack is shorter by it.
+const WORD_BYTES: u64 = 8;
 
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     depth: u64,
     function: FunctionId,
+    /// Where it returns to.
+    return_address: VirtualAddress,
 }
 
 #[derive(Clone, Debug)]
@@ -206,9 +215,26 @@ impl BlockContext {
                 function,
                 depth,
                 starts_tree,
-                ..
+                end_probe,
+                return_address,
+                load_bias,
             } => {
-                tag |= kinds::ENTRY | if starts_tree { MARK } else { 0 };
+                tag |= if starts_tree { MARK } else { 0 };
+                tag |= match end_probe {
+                    EndProbe::Return => kinds::ENTRY,
+                    EndProbe::Observer { .. } | EndProbe::None => kinds::PROMOTED_ENTRY,
+                };
+                match end_probe {
+                    EndProbe::Return => {}
+                    EndProbe::Observer { only_return: None } => out.push(1),
+                    EndProbe::None => out.push(2),
+                    EndProbe::Observer {
+                        only_return: Some(site),
+                    } => {
+                        out.push(3);
+                        varint::push(site.0.into(), out);
+                    }
+                }
                 let EntryReference { call, image } = reference;
                 varint::push(call.into(), out);
                 let bytes = depth.bytes.wrapping_sub(context.top_depth());
@@ -227,7 +253,35 @@ impl BlockContext {
                 context.frames.push(Frame {
                     depth: depth.bytes,
                     function,
+                    return_address: return_address.to_virtual(load_bias),
                 });
+            }
+            GoroutineEvent::Observed {
+                depth,
+                return_address,
+                ends_tree,
+            } => {
+                tag |= kinds::OBSERVED | if ends_tree { MARK } else { 0 };
+                let top = context.frames.last();
+                if top.is_some_and(|top| top.depth.wrapping_sub(WORD_BYTES) == depth.bytes) {
+                    tag |= FRAME_FORETOLD;
+                } else {
+                    let bytes = depth.bytes.wrapping_sub(context.top_depth());
+                    varint::push_signed(bytes.cast_signed(), out);
+                }
+                if top.is_some_and(|top| top.return_address == return_address) {
+                    tag |= PLACE_FORETOLD;
+                } else {
+                    varint::push(return_address.0, out);
+                }
+                context.leave(|open| open > depth.bytes);
+                ended_tree = ends_tree;
+            }
+            GoroutineEvent::Checked { function, depth } => {
+                tag |= kinds::CHECKED;
+                varint::push(function.0.into(), out);
+                let bytes = depth.bytes.wrapping_sub(context.top_depth());
+                varint::push_signed(bytes.cast_signed(), out);
             }
             GoroutineEvent::Return {
                 function,
@@ -262,6 +316,8 @@ impl BlockContext {
                     CloseCause::Recovered => 1,
                     CloseCause::GoroutineExit => 2,
                     CloseCause::Superseded => 3,
+                    CloseCause::ReturnedUnobserved => 4,
+                    CloseCause::SignalPanic => 5,
                 });
                 let bytes = depth.bytes.wrapping_sub(context.top_depth());
                 varint::push_signed(bytes.cast_signed(), out);
@@ -351,7 +407,18 @@ impl BlockContext {
         };
         let mut ended_tree = false;
         let kind = match kind {
-            kinds::ENTRY => {
+            kinds::ENTRY | kinds::PROMOTED_ENTRY => {
+                let end_probe = match kind {
+                    kinds::ENTRY => EndProbe::Return,
+                    _ => match fields.byte()? {
+                        1 => EndProbe::Observer { only_return: None },
+                        2 => EndProbe::None,
+                        3 => EndProbe::Observer {
+                            only_return: Some(SiteId(fields.number()?)),
+                        },
+                        _ => return None,
+                    },
+                };
                 let call = fields.number()?;
                 let frame_bytes = if tag & FRAME_FORETOLD != 0 {
                     *self.frame_bytes.get(&call)?
@@ -365,15 +432,60 @@ impl BlockContext {
                 }
                 self.image = context.image;
                 context.leave(|open| open >= bytes);
+                let entry = definitions.entry(
+                    EntryReference {
+                        call,
+                        image: context.image,
+                    },
+                    FrameDepth { bytes },
+                    is_marked,
+                    end_probe,
+                )?;
+                let GoroutineEvent::Entry {
+                    function,
+                    return_address,
+                    load_bias,
+                    ..
+                } = entry
+                else {
+                    return None;
+                };
                 context.frames.push(Frame {
                     depth: bytes,
-                    function: definitions.callee(call)?,
+                    function,
+                    return_address: return_address.to_virtual(load_bias),
                 });
-                let reference = EntryReference {
-                    call,
-                    image: context.image,
+                entry
+            }
+            kinds::OBSERVED => {
+                let top = context.frames.last().copied();
+                let bytes = if tag & FRAME_FORETOLD != 0 {
+                    top?.depth.wrapping_sub(WORD_BYTES)
+                } else {
+                    read_depth(fields)?
                 };
-                definitions.entry(reference, FrameDepth { bytes }, is_marked)?
+                let return_address = if tag & PLACE_FORETOLD != 0 {
+                    top?.return_address
+                } else {
+                    VirtualAddress(fields.unsigned()?)
+                };
+                context.leave(|open| open > bytes);
+                ended_tree = is_marked;
+                GoroutineEvent::Observed {
+                    depth: FrameDepth { bytes },
+                    return_address,
+                    ends_tree: is_marked,
+                }
+            }
+            kinds::CHECKED => {
+                let function = FunctionId(fields.number()?);
+                definitions.has_function(function).then_some(())?;
+                GoroutineEvent::Checked {
+                    function,
+                    depth: FrameDepth {
+                        bytes: read_depth(fields)?,
+                    },
+                }
             }
             kinds::RETURN => {
                 let (function, bytes) = if tag & FRAME_FORETOLD != 0 {
@@ -403,6 +515,8 @@ impl BlockContext {
                     1 => CloseCause::Recovered,
                     2 => CloseCause::GoroutineExit,
                     3 => CloseCause::Superseded,
+                    4 => CloseCause::ReturnedUnobserved,
+                    5 => CloseCause::SignalPanic,
                     _ => return None,
                 };
                 let bytes = read_depth(fields)?;

@@ -221,7 +221,7 @@ pub(super) fn read_trailer(fields: &mut Fields<'_>) -> Option<(MonotonicTime, Lo
     Some((MonotonicTime { time_ns }, losses_of(counters)))
 }
 
-const COUNTERS: usize = 11;
+const COUNTERS: usize = 12;
 
 fn counters_of(losses: &LossCounters) -> [u64; COUNTERS] {
     let kernel = &losses.kernel;
@@ -237,6 +237,7 @@ fn counters_of(losses: &LossCounters) -> [u64; COUNTERS] {
         kernel.goroutine_check_failed,
         losses.unknown_records,
         losses.malformed_records,
+        kernel.observations_lost,
     ]
 }
 
@@ -253,6 +254,7 @@ fn losses_of(counters: [u64; COUNTERS]) -> LossCounters {
         goroutine_check_failed,
         unknown_records,
         malformed_records,
+        observations_lost,
     ] = counters;
     LossCounters {
         kernel: KernelCounters {
@@ -265,6 +267,7 @@ fn losses_of(counters: [u64; COUNTERS]) -> LossCounters {
             off_goroutine_stack,
             unreadable,
             goroutine_check_failed,
+            observations_lost,
         },
         unknown_records,
         malformed_records,

@@ -9,7 +9,7 @@ use super::format::{
 };
 use super::header::{LossCounters, RecordedEnd, RecordingHeader};
 use crate::binary::{LoadBias, SourceLine, VirtualAddress};
-use crate::events::{Event, GoroutineEvent, MonotonicTime, Symbols};
+use crate::events::{EndProbe, Event, GoroutineEvent, MonotonicTime, Symbols};
 use crate::plan::{FunctionId, ProbePlan, SiteId};
 
 /// A block is closed when it has so many bytes.
@@ -95,8 +95,15 @@ impl<'a> RecordingWriter<'a> {
                     function,
                     return_address,
                     load_bias,
+                    end_probe,
                     ..
                 } => {
+                    if let EndProbe::Observer {
+                        only_return: Some(site),
+                    } = end_probe
+                    {
+                        self.return_site(site);
+                    }
                     let return_address = return_address.to_virtual(load_bias);
                     reference = EntryReference {
                         call: self.call(function, return_address),
@@ -104,7 +111,9 @@ impl<'a> RecordingWriter<'a> {
                     };
                 }
                 GoroutineEvent::Return { site, .. } => self.return_site(site),
-                GoroutineEvent::Close { .. } => {}
+                GoroutineEvent::Observed { .. }
+                | GoroutineEvent::Checked { .. }
+                | GoroutineEvent::Close { .. } => {}
             }
         }
         self.context.push(event, reference, &mut self.block);

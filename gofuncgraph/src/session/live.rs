@@ -12,16 +12,19 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::binary::GoBinary;
-use crate::cli::Settings;
+use crate::cli::{PromotionChoice, Settings};
 use crate::events::LiveEvents;
 use crate::kernel::{AttachReport, LoadSettings, Preparation, Tracer};
 use crate::output::{BinarySymbols, LiveScreen, WallClock};
 use crate::plan::ProbePlan;
+use crate::promotion::SAMPLE_ONE_OF;
 use crate::recording::RecordingWriter;
+use crate::trace::ExitChecker;
 
 use super::ending::{Ending, Interrupts};
 use super::notice::{notice, warn_of_unmatched};
 use super::pipeline::{Pipeline, monotonic_now};
+use super::promotion::Promotion;
 use super::recorder::{self, Clock};
 use super::target_file::TargetFile;
 use super::view::{View, ViewContext, program_name};
@@ -62,6 +65,11 @@ pub(super) fn trace(
             offsets: binary.runtime_offsets(),
             buffer_bytes: settings.buffer.bytes(),
             sites: plan.sites.len(),
+            sample_one_of: match settings.promote {
+                PromotionChoice::Off => 0,
+                PromotionChoice::Auto | PromotionChoice::All => SAMPLE_ONE_OF,
+            },
+            verify: settings.verify_exits,
             debug: settings.debug,
             object: object.as_deref(),
         },
@@ -106,6 +114,8 @@ pub(super) fn trace(
         events: LiveEvents::new(tracer, plan),
         view,
         recording,
+        promotion: Promotion::new(settings, binary, plan, file.descriptor()),
+        exit_checker: settings.verify_exits.then(ExitChecker::default),
     };
     let ended = run_until_ended(settings, interrupts, &mut pipeline, &writers);
     // Whatever happened, the target gets its peace first.
@@ -289,6 +299,14 @@ async fn event_loop(
             _ = drain_ticks.tick() => {}
         }
         ring_has_more = pipeline.drain(spill)? >= LiveEvents::DRAIN_LIMIT;
+        if check_due && let Some(promoted) = pipeline.promote(spill)? {
+            verbose(settings, || {
+                format!(
+                    "promoted by now: {} functions, by {} observers",
+                    promoted.functions, promoted.observers
+                )
+            });
+        }
         if check_due {
             if writers.is_closed() {
                 return Ok(Ending::OutputEnded);

@@ -5,7 +5,7 @@
 //! moves the events of a recording through a view.
 //!
 //! - `view`, `window`: events in, bytes of every format out.
-//! - `live`, `pipeline`, `recorder`: a live trace.
+//! - `live`, `pipeline`, `recorder`, `promotion`: a live trace.
 //! - `replay`: a recorded one.
 //! - `writer`: a thread for each output.
 
@@ -18,6 +18,7 @@ mod logger;
 mod notice;
 mod pipeline;
 mod processes;
+mod promotion;
 mod recorder;
 mod replay;
 mod summary;

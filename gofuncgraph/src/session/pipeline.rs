@@ -8,25 +8,31 @@ use super::SessionError;
 use super::ending::Ending;
 use super::notice::{notice, warn_of_trees_without_room};
 use super::processes;
+use super::promotion::{Promoted, Promotion};
 use super::recorder;
 use super::summary::{self, Counted};
 use super::view::{DestinationId, Spill, View};
 use super::writer::Chunk;
 use crate::events::{Event, EventSource, LiveEvents, MonotonicTime, ProcessEnd};
 use crate::recording::{EndReason, LossCounters, RecordedEnd, RecordingWriter};
+use crate::trace::ExitChecker;
 
 /// Events in, bytes out.
 pub(super) struct Pipeline<'a> {
     pub(super) events: LiveEvents,
     pub(super) view: View<'a>,
     pub(super) recording: Option<RecordingWriter<'a>>,
+    pub(super) promotion: Option<Promotion<'a>>,
+    /// For `--verify-exits`.
+    pub(super) exit_checker: Option<ExitChecker>,
 }
 
 impl Pipeline<'_> {
     /// Moves what is in the ring; gives the number of records.
     pub(super) fn drain(&mut self, spill: &mut Spill<'_>) -> Result<usize, SessionError> {
         let (view, recording) = (&mut self.view, &mut self.recording);
-        let sink = &mut |event| take(view, recording, &event, spill);
+        let checker = &mut self.exit_checker;
+        let sink = &mut |event| take(view, recording, checker, &event, spill);
         Ok(self.events.drain(sink)?)
     }
 
@@ -36,8 +42,33 @@ impl Pipeline<'_> {
         spill: &mut Spill<'_>,
     ) -> Result<(), SessionError> {
         let (view, recording) = (&mut self.view, &mut self.recording);
-        let sink = &mut |event| take(view, recording, &event, spill);
+        let checker = &mut self.exit_checker;
+        let sink = &mut |event| take(view, recording, checker, &event, spill);
         Ok(self.events.notice_losses(at_end, sink)?)
+    }
+
+    /// Promotes what is due; says what there is then if something changed.
+    pub(super) fn promote(
+        &mut self,
+        spill: &mut Spill<'_>,
+    ) -> Result<Option<Promoted>, SessionError> {
+        let Self {
+            events,
+            view,
+            recording,
+            promotion,
+            exit_checker,
+        } = self;
+        let Some(promotion) = promotion else {
+            return Ok(None);
+        };
+        let drain = &mut |events: &mut LiveEvents| {
+            let sink = &mut |event| take(view, recording, exit_checker, &event, spill);
+            events.drain(sink)?;
+            Ok(())
+        };
+        let has_changed = promotion.tick(events, drain)?;
+        Ok(has_changed.then(|| promotion.promoted()))
     }
 
     /// To be called now and then.
@@ -114,7 +145,13 @@ impl Pipeline<'_> {
             if processes::is_gone(pid) {
                 let cause = ProcessEnd::Exited;
                 let end = Event::ProcessEnded { pid, time, cause };
-                take(&mut self.view, &mut self.recording, &end, spill);
+                take(
+                    &mut self.view,
+                    &mut self.recording,
+                    &mut self.exit_checker,
+                    &end,
+                    spill,
+                );
             }
         }
         self.view.finish_spilling(time, spill);
@@ -148,6 +185,13 @@ impl Pipeline<'_> {
 
     pub(super) fn print_summary(&mut self) -> Result<(), SessionError> {
         let losses = self.losses()?;
+        if let Some(checker) = self.exit_checker.take() {
+            let counts = checker.finish();
+            notice(format_args!(
+                "verified exits: exact {}, late {}, early {}, without a return {}, unchecked {}",
+                counts.exact, counts.late, counts.early, counts.without_return, counts.unchecked
+            ));
+        }
         warn_of_trees_without_room(self.view.trees_without_room());
         let trace = &self.view.statistics();
         let counted = Counted::new(trace, &losses, self.view.calls_left_out());
@@ -160,9 +204,13 @@ impl Pipeline<'_> {
 fn take(
     view: &mut View<'_>,
     recording: &mut Option<RecordingWriter<'_>>,
+    checker: &mut Option<ExitChecker>,
     event: &Event,
     spill: &mut Spill<'_>,
 ) {
+    if let Some(checker) = checker {
+        checker.handle(event);
+    }
     if let Some(recording) = recording
         && !view.is_complete()
     {

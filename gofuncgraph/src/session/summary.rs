@@ -63,6 +63,7 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
         ("process exited", trace.ends.process_exited),
         ("entry lost", trace.calls_without_entry),
         ("lost closes", kernel.closes_lost),
+        ("lost observations", kernel.observations_lost),
         ("lost process ends", kernel.process_records_lost),
         ("trees refused", kernel.trees_refused),
         ("trees cut", trace.trees_cut),

@@ -1,5 +1,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::frame::Entry;
 use super::handover::{Handover, Shared, TreeLimits};
 use super::line::{CallEnd, LineBody, Note, TraceSink};
 use super::settings::{AssemblerSettings, Delivery};
@@ -57,6 +58,7 @@ impl Assembler {
                 statistics: Statistics::default(),
                 buffered_calls: 0,
                 open_calls: 0,
+                promoted_functions: HashSet::new(),
             },
             is_complete: false,
         }
@@ -197,12 +199,27 @@ impl Assembler {
                 depth,
                 return_address,
                 load_bias,
+                end_probe,
                 ..
             } => {
-                let call = return_address.to_virtual(load_bias);
-                tree.entry(time, function, depth, call, handover);
+                let entry = Entry {
+                    function,
+                    depth,
+                    call: return_address.to_virtual(load_bias),
+                    end_probe,
+                };
+                tree.entry(time, entry, handover);
                 None
             }
+            GoroutineEvent::Observed {
+                depth,
+                return_address,
+                ends_tree,
+            } => {
+                tree.observed(time, depth, return_address, ends_tree, handover);
+                ends_tree.then_some(CallEnd::ExitLost)
+            }
+            GoroutineEvent::Checked { .. } => None,
             GoroutineEvent::Return {
                 function,
                 site,

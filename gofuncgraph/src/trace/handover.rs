@@ -1,9 +1,11 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::line::{LineBody, PartEnd, TraceLine, TraceSink};
 use super::settings::Delivery;
 use super::statistics::Statistics;
 use crate::events::{Goroutine, MonotonicTime};
+use crate::plan::FunctionId;
 
 /// Bounds of what trees may keep.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,8 @@ pub(super) struct Shared {
     pub buffered_calls: usize,
     /// Calls that are open in all trees.
     pub open_calls: usize,
+    /// Functions of which an entry said that its RETs may have no probes.
+    pub promoted_functions: HashSet<FunctionId>,
 }
 
 /// Hands over the lines of one tree and counts them.

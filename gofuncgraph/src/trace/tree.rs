@@ -1,26 +1,17 @@
 use std::time::Duration;
 
 use super::buffer::{TreeBuffer, has_measured_end};
+use super::frame::{Entry, Frame};
 use super::handover::Handover;
 use super::line::{CallEnd, LineBody, Note, PartEnd};
 use super::loss_marks::LossMarks;
 use crate::binary::VirtualAddress;
-use crate::events::{CloseCause, FrameDepth, MonotonicTime};
+use crate::events::{CloseCause, EndProbe, FrameDepth, MonotonicTime};
 use crate::plan::{FunctionId, SiteId};
 
 /// Calls that can be open at the same time, of all goroutines together. A goroutine that
 /// recurses until its stack is full gets further; what is deeper is counted, and not shown.
 pub const MAX_OPEN_CALLS: usize = 1 << 21;
-
-/// An open call whose entry was seen.
-#[derive(Debug)]
-struct Frame {
-    function: FunctionId,
-    depth: FrameDepth,
-    entry_time: MonotonicTime,
-    /// Of the entry, in the tree's count of events.
-    order: u64,
-}
 
 /// What is known of a tree's root.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +43,8 @@ pub(super) struct Tree {
     marks: LossMarks,
     root: Root,
     events: u64,
+    /// How often events of it were lost.
+    losses: u64,
     first_event: MonotonicTime,
     last_event: MonotonicTime,
     /// It is among `Statistics::trees`.
@@ -71,6 +64,7 @@ impl Tree {
             marks: LossMarks::default(),
             root: if root_lost { Root::Unknown } else { Root::Open },
             events: 0,
+            losses: 0,
             first_event: time,
             last_event: time,
             counted: false,
@@ -93,6 +87,7 @@ impl Tree {
     /// `events` of the goroutine were lost before what comes next.
     pub fn lost(&mut self, time: MonotonicTime, events: u64, handover: &mut Handover<'_>) {
         self.events += 1;
+        self.losses += 1;
         match &mut self.buffer {
             Some(buffer) => {
                 buffer.lost(time, events);
@@ -109,6 +104,7 @@ impl Tree {
 
     /// Entries were lost here, whether or not that is said here.
     pub fn entries_may_be_missing(&mut self) {
+        self.losses += 1;
         if let Some(buffer) = &self.buffer {
             self.marks
                 .lost(self.events, buffer.next_position(), self.frames.len());
@@ -116,18 +112,18 @@ impl Tree {
     }
 
     /// A call begins.
-    pub fn entry(
-        &mut self,
-        time: MonotonicTime,
-        function: FunctionId,
-        depth: FrameDepth,
-        call: VirtualAddress,
-        handover: &mut Handover<'_>,
-    ) {
+    pub fn entry(&mut self, time: MonotonicTime, entry: Entry, handover: &mut Handover<'_>) {
+        let Entry {
+            function,
+            depth,
+            call,
+            end_probe,
+        } = entry;
         self.events += 1;
-        self.end_while(time, CallEnd::ExitLost, handover, |frame| {
-            frame.depth >= depth
-        });
+        if end_probe != EndProbe::Return {
+            handover.shared.promoted_functions.insert(function);
+        }
+        self.end_unseen_while(time, handover, |frame| frame.depth >= depth);
         self.marks.happened(depth);
         if handover.shared.open_calls >= MAX_OPEN_CALLS {
             handover.shared.statistics.calls_without_room += 1;
@@ -155,6 +151,9 @@ impl Tree {
             depth,
             entry_time: time,
             order: self.events,
+            call,
+            end_probe,
+            losses_before: self.losses,
         });
         self.last_event = time;
     }
@@ -171,18 +170,14 @@ impl Tree {
     ) {
         self.events += 1;
         let how = CallEnd::Returned { site: Some(site) };
-        self.end_while(time, CallEnd::ExitLost, handover, |frame| {
-            frame.depth > depth
-        });
+        self.end_unseen_while(time, handover, |frame| frame.depth > depth);
         match self.frames.last() {
             Some(top) if top.depth == depth && top.function == function => {
                 self.marks.was_open_since(top.order);
                 self.end_innermost(time, how, handover);
             }
             _ => {
-                self.end_while(time, CallEnd::ExitLost, handover, |frame| {
-                    frame.depth >= depth
-                });
+                self.end_unseen_while(time, handover, |frame| frame.depth >= depth);
                 self.returned_without_entry(time, function, depth, how, handover);
             }
         }
@@ -238,15 +233,71 @@ impl Tree {
         handover: &mut Handover<'_>,
     ) {
         self.events += 1;
-        let how = match cause {
-            CloseCause::Recovered | CloseCause::GoroutineExit => CallEnd::Unwound,
-            CloseCause::Superseded => CallEnd::ExitLost,
-        };
-        if ends_tree {
-            self.end(time, how, handover);
-            return;
+        match cause {
+            CloseCause::Recovered | CloseCause::GoroutineExit => {
+                while let Some(innermost) = self.frames.last()
+                    && (ends_tree || innermost.depth > depth)
+                {
+                    let how = innermost.end_unwound(&handover.shared.promoted_functions);
+                    self.end_innermost(time, how, handover);
+                }
+                if ends_tree {
+                    self.end(time, CallEnd::Unwound, handover);
+                    return;
+                }
+            }
+            CloseCause::Superseded | CloseCause::ReturnedUnobserved | CloseCause::SignalPanic => {
+                self.end_unseen_while(time, handover, |frame| ends_tree || frame.depth > depth);
+                if ends_tree {
+                    self.end(time, CallEnd::ExitLost, handover);
+                    return;
+                }
+            }
         }
-        self.end_while(time, how, handover, |frame| frame.depth > depth);
+        self.marks.happened(FrameDepth {
+            bytes: depth.bytes.saturating_add(1),
+        });
+        self.last_event = time;
+    }
+
+    /// An observer was passed that is for calls that return to `return_address`: everything
+    /// deeper than `depth` is over; with `ends_tree` the root too.
+    pub fn observed(
+        &mut self,
+        time: MonotonicTime,
+        depth: FrameDepth,
+        return_address: VirtualAddress,
+        ends_tree: bool,
+        handover: &mut Handover<'_>,
+    ) {
+        self.events += 1;
+        let mut how = CallEnd::Returned { site: None };
+        let is_over = |frame: &Frame| ends_tree || frame.depth > depth;
+        let over = self.frames.iter().rev().take_while(|frame| is_over(frame));
+        let living = self.frames.len() - over.count();
+        // The observer is for the outermost one: those inside of it were over before.
+        let returned = self
+            .frames
+            .get(living)
+            .filter(|frame| frame.call == return_address);
+        if let Some((order, end_probe)) = returned.map(|frame| (frame.order, frame.end_probe)) {
+            if let EndProbe::Observer { only_return } = end_probe {
+                how = CallEnd::Returned { site: only_return };
+            }
+            while self.frames.len() > living + 1 {
+                self.end_innermost_unseen(time, handover);
+            }
+            self.marks.was_open_since(order);
+            self.end_innermost(time, how, handover);
+        } else {
+            self.end_unseen_while(time, handover, is_over);
+        }
+        if ends_tree && matches!(self.root, Root::Unknown) {
+            self.root = Root::Ended {
+                how,
+                duration: None,
+            };
+        }
         self.marks.happened(FrameDepth {
             bytes: depth.bytes.saturating_add(1),
         });
@@ -276,6 +327,25 @@ impl Tree {
         is_over: impl Fn(&Frame) -> bool,
     ) {
         while self.frames.last().is_some_and(&is_over) {
+            self.end_innermost(time, how, handover);
+        }
+    }
+
+    /// The same for calls whose own ends were not seen.
+    fn end_unseen_while(
+        &mut self,
+        time: MonotonicTime,
+        handover: &mut Handover<'_>,
+        is_over: impl Fn(&Frame) -> bool,
+    ) {
+        while self.frames.last().is_some_and(&is_over) {
+            self.end_innermost_unseen(time, handover);
+        }
+    }
+
+    fn end_innermost_unseen(&mut self, time: MonotonicTime, handover: &mut Handover<'_>) {
+        if let Some(innermost) = self.frames.last() {
+            let how = innermost.end_unseen(&handover.shared.promoted_functions, self.losses);
             self.end_innermost(time, how, handover);
         }
     }

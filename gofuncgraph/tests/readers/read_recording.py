@@ -196,8 +196,6 @@ class EventsBlock:
             pid, goid = fields.u32(), fields.unsigned()
             sequence, tree = fields.unsigned(), fields.u16()
             return ("loss", pid, goid, sequence, tree, mark, "-", "-", time, "-")
-        check(kind < 3, "unknown event %d" % kind)
-
         if not tag & 8:
             self.current = fields.unsigned()
             if self.current == len(self.goroutines):
@@ -210,18 +208,29 @@ class EventsBlock:
         if not tag & 16:
             sequence = (sequence + fields.signed()) & U64
             tree = fields.u16()
-        read = (self.read_entry, self.read_return, self.read_close)[kind]
+        name, read = {
+            0: ("entry", self.read_entry),
+            1: ("return", self.read_return),
+            2: ("close", self.read_close),
+            5: ("observed", self.read_observed),
+            6: ("entry", self.read_entry),
+            7: ("checked", self.read_checked),
+        }[kind]
         depth, function, place = read(fields, tag, goroutine)
-        if kind != 0 and mark:
+        if name != "entry" and mark:
             goroutine.next_sequence = goroutine.next_tree = 0
         else:
             goroutine.next_sequence = (sequence + 1) & U64
             goroutine.next_tree = tree
-        name = ("entry", "return", "close")[kind]
         whose = (goroutine.pid, goroutine.goid)
         return (name, *whose, sequence, tree, mark, depth, function, time, place)
 
     def read_entry(self, fields, tag, goroutine):
+        end_probe = ""
+        if tag & 7 == 6:
+            end_probe = {1: " observer", 2: " unobserved", 3: " observer"}[code := fields.byte()]
+            if code == 3:
+                end_probe += " " + str(fields.u32())
         call = fields.u32()
         frame = self.frame_bytes[call] if tag & 64 else fields.signed()
         self.frame_bytes[call] = frame
@@ -230,15 +239,15 @@ class EventsBlock:
             goroutine.image = fields.u32()
         self.image = goroutine.image
         callee, address, place = self.definitions.calls[call]
-        address = (address + self.definitions.images[goroutine.image]) & U64
+        runtime_address = (address + self.definitions.images[goroutine.image]) & U64
         goroutine.leave(lambda open: open >= depth)
-        goroutine.frames.append((depth, callee))
+        goroutine.frames.append((depth, callee, address))
         name = self.definitions.functions[callee][0]
-        return depth, name, "%#x %s" % (address, place)
+        return depth, name, "%#x %s%s" % (runtime_address, place, end_probe)
 
     def read_return(self, fields, tag, goroutine):
         if tag & 64:
-            depth, function = goroutine.frames[-1]
+            depth, function, _ = goroutine.frames[-1]
         else:
             function = fields.u32()
             depth = (goroutine.top_depth() + fields.signed()) & U64
@@ -250,15 +259,35 @@ class EventsBlock:
 
     def read_close(self, fields, _, goroutine):
         cause = fields.byte()
-        check(1 <= cause <= 3, "unknown cause")
+        check(1 <= cause <= 5, "unknown cause")
         depth = (goroutine.top_depth() + fields.signed()) & U64
         goroutine.leave(lambda open: open > depth)
-        return depth, "-", ("recovered", "goroutine-exit", "superseded")[cause - 1]
+        causes = ("recovered", "goroutine-exit", "superseded", "unobserved", "signal-panic")
+        return depth, "-", causes[cause - 1]
+
+    def read_observed(self, fields, tag, goroutine):
+        if tag & 64:
+            depth = (goroutine.frames[-1][0] - 8) & U64
+        else:
+            depth = (goroutine.top_depth() + fields.signed()) & U64
+        address = goroutine.frames[-1][2] if tag & 128 else fields.unsigned()
+        goroutine.leave(lambda open: open > depth)
+        return depth, "-", "%#x" % address
+
+    def read_checked(self, fields, _, goroutine):
+        function = fields.u32()
+        depth = (goroutine.top_depth() + fields.signed()) & U64
+        return depth, self.definitions.functions[function][0], "-"
+
+
+# Loss counters that are known.
+COUNTERS = 12
 
 
 def read_trailer(fields):
     time = fields.unsigned()
-    return time, [fields.unsigned() for _ in range(fields.unsigned())]
+    counters = [fields.unsigned() for _ in range(fields.unsigned())]
+    return time, (counters + COUNTERS * [0])[:COUNTERS]
 
 
 def blocks(source):

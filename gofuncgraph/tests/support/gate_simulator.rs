@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gofuncgraph::binary::{LoadBias, RuntimeAddress};
+use gofuncgraph::binary::{LoadBias, RuntimeAddress, VirtualAddress};
 use gofuncgraph::events::{
-    CloseCause, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
+    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
     SequencePosition,
 };
 use gofuncgraph::plan::{FunctionId, SiteId};
@@ -30,6 +30,11 @@ pub fn return_address(caller: Option<FunctionId>) -> u64 {
 /// The RET that the simulated functions leave by.
 pub fn return_site(function: FunctionId) -> SiteId {
     SiteId(function.0 * 10 + 7)
+}
+
+/// The RET of those simulated functions that have one.
+pub fn only_return(function: FunctionId) -> Option<SiteId> {
+    function.0.is_multiple_of(2).then(|| return_site(function))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +59,10 @@ pub struct GateCounts {
     pub entries_lost: u64,
     pub returns_written: u64,
     pub returns_lost: u64,
+    pub observations_written: u64,
+    pub observations_lost: u64,
+    /// Calls that returned to where no observer is.
+    pub unobserved_returns: u64,
     pub closes_lost: u64,
     pub returns_without_tree: u64,
 }
@@ -61,6 +70,10 @@ pub struct GateCounts {
 /// The program, the kernel side and the clock.
 pub struct GateSimulator {
     targets: BTreeSet<FunctionId>,
+    /// Functions without probes on their RETs.
+    pub promoted: BTreeSet<FunctionId>,
+    /// Where calls return to and no observer is.
+    pub unobservable_returns: BTreeSet<u64>,
     stacks: BTreeMap<Goroutine, Vec<Call>>,
     gates: BTreeMap<Goroutine, Gate>,
     /// Every step of the program takes so long.
@@ -76,6 +89,8 @@ impl GateSimulator {
     pub fn new(targets: impl IntoIterator<Item = FunctionId>) -> Self {
         Self {
             targets: targets.into_iter().collect(),
+            promoted: BTreeSet::new(),
+            unobservable_returns: BTreeSet::new(),
             stacks: BTreeMap::new(),
             gates: BTreeMap::new(),
             step_ns: 1_234_567,
@@ -129,11 +144,24 @@ impl GateSimulator {
             return_address: RuntimeAddress(return_address(caller).wrapping_add(LOAD_BIAS.0)),
             load_bias: LOAD_BIAS,
             starts_tree,
+            end_probe: self.end_probe(function, caller),
         };
         if self.record(goroutine, kind) {
             self.counts.entries_written += 1;
         } else {
             self.counts.entries_lost += 1;
+        }
+    }
+
+    fn end_probe(&self, function: FunctionId, caller: Option<FunctionId>) -> EndProbe {
+        if !self.promoted.contains(&function) {
+            EndProbe::Return
+        } else if self.unobservable_returns.contains(&return_address(caller)) {
+            EndProbe::None
+        } else {
+            EndProbe::Observer {
+                only_return: only_return(function),
+            }
         }
     }
 
@@ -171,16 +199,40 @@ impl GateSimulator {
             return;
         };
         let ends_tree = call.depth == root;
-        let kind = GoroutineEvent::Return {
-            function: call.function,
-            site: return_site(call.function),
-            depth: call.depth,
-            ends_tree,
-        };
-        if self.record(goroutine, kind) {
-            self.counts.returns_written += 1;
-        } else {
-            self.counts.returns_lost += 1;
+        let caller = self.stacks.get(&goroutine).and_then(|stack| stack.last());
+        let caller = caller.map(|caller| caller.function);
+        match self.end_probe(call.function, caller) {
+            EndProbe::Return => {
+                let kind = GoroutineEvent::Return {
+                    function: call.function,
+                    site: return_site(call.function),
+                    depth: call.depth,
+                    ends_tree,
+                };
+                if self.record(goroutine, kind) {
+                    self.counts.returns_written += 1;
+                } else {
+                    self.counts.returns_lost += 1;
+                }
+            }
+            EndProbe::Observer { .. } => {
+                let kind = GoroutineEvent::Observed {
+                    depth: FrameDepth {
+                        bytes: call.depth.bytes - 8,
+                    },
+                    return_address: VirtualAddress(return_address(caller)),
+                    ends_tree,
+                };
+                if self.record(goroutine, kind) {
+                    self.counts.observations_written += 1;
+                } else {
+                    self.counts.observations_lost += 1;
+                }
+            }
+            EndProbe::None => {
+                self.counts.unobserved_returns += 1;
+                return;
+            }
         }
         if ends_tree {
             self.end_tree(goroutine);

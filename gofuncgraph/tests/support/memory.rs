@@ -54,11 +54,25 @@ pub fn changed_code_bytes(program: &Program, executable: &Path) -> usize {
 pub fn wait_until_unchanged(
     program: &mut Program,
     executable: &Path,
+    meanwhile: impl FnMut(&mut Program),
+) {
+    wait_for_probes(0, program, executable, meanwhile);
+}
+
+/// Waits until `program` has so many probes; `meanwhile` happens between looks.
+pub fn wait_for_probes(
+    probes: usize,
+    program: &mut Program,
+    executable: &Path,
     mut meanwhile: impl FnMut(&mut Program),
 ) {
     let deadline = Instant::now() + PATIENCE;
-    while changed_code_bytes(program, executable) > 0 {
-        assert!(Instant::now() < deadline, "probes are left behind");
+    loop {
+        let found = changed_code_bytes(program, executable);
+        if found == probes {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{found} probes, not {probes}");
         meanwhile(program);
     }
 }

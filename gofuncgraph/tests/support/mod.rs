@@ -5,6 +5,7 @@
 pub mod go_build;
 pub mod http;
 pub mod memory;
+pub mod oracle;
 pub mod private_binary;
 pub mod program;
 pub mod text;

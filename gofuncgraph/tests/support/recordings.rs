@@ -94,6 +94,7 @@ pub fn losses() -> LossCounters {
             off_goroutine_stack: 7,
             unreadable: 8,
             goroutine_check_failed: 9,
+            observations_lost: 12,
         },
         unknown_records: 10,
         malformed_records: 11,

@@ -1,0 +1,45 @@
+//! A call has returned: an instruction of its caller is reached.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::bpf_get_attach_cookie;
+use aya_ebpf::programs::ProbeContext;
+
+use crate::goroutine::{current_g, find_goroutine_key, find_stack_depth};
+use crate::maps;
+use crate::stack;
+use crate::tree::Gate;
+
+#[inline(always)]
+pub fn handle(ctx: &ProbeContext) {
+    stack::keep_on_task();
+    let Some(control) = maps::enabled_control() else {
+        return;
+    };
+    // SAFETY: the context of a uprobe program is a readable pt_regs.
+    let regs = unsafe { &*ctx.regs };
+    // In assembly R14 can be anything: then no gate has its goid, or SP is not on its stack.
+    let g = current_g(regs);
+    let Ok(key) = find_goroutine_key(g) else {
+        return;
+    };
+    let Some(mut gate) = Gate::find(key) else {
+        return;
+    };
+    let root_depth_bytes = gate.root_depth_bytes();
+    if root_depth_bytes == 0 || gate.is_stale() {
+        return;
+    }
+    let Ok(Some(depth_bytes)) = find_stack_depth(g, regs.rsp) else {
+        return;
+    };
+    if gate.deepest_open_bytes() <= depth_bytes {
+        return;
+    }
+    // SAFETY: a helper of uprobe programs, called with the program's own context.
+    let observer = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    let ends_tree = root_depth_bytes > depth_bytes;
+    gate.write_observed(control, depth_bytes, observer, ends_tree);
+    if ends_tree {
+        gate.end_tree();
+    }
+}

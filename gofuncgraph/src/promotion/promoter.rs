@@ -1,0 +1,310 @@
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::counts::CallCounts;
+use super::observer::ObserverSite;
+use crate::binary::{FileOffset, VirtualAddress};
+use crate::cli::PromotionChoice;
+use crate::plan::{FunctionId, ProbePlan};
+
+/// Of the calls outside of trees, one of so many is looked at.
+pub const SAMPLE_ONE_OF: u32 = 64;
+
+/// Calls between two batches from which on a function is worth a batch.
+const MANY_CALLS: u64 = 200;
+
+/// Observers that there can be at most: the kernel side remembers no more return addresses.
+const MAX_OBSERVERS: usize = 1 << 15;
+
+/// An observer to put in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewObserver {
+    /// What events name it by; they count from 0.
+    pub number: u32,
+    /// Where calls return to that it is for.
+    pub return_address: VirtualAddress,
+    /// Of its instruction.
+    pub file_offset: FileOffset,
+}
+
+/// What is to be done, in the order of its fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Functions that get their RET probes back, because calls of theirs return to where no
+    /// observer can be.
+    pub demoted: Vec<FunctionId>,
+    /// Observers for promoted functions, and for those that are to be.
+    pub observers: Vec<NewObserver>,
+    /// Functions whose RET probes go when their observers are in place.
+    pub promoted: Vec<FunctionId>,
+}
+
+impl Batch {
+    /// Nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.demoted.is_empty() && self.observers.is_empty() && self.promoted.is_empty()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tier {
+    /// RET probes.
+    Returns,
+    /// Observers.
+    Promoted,
+    /// RET probes for good.
+    Refused,
+}
+
+#[derive(Clone, Debug)]
+struct FunctionState {
+    tier: Tier,
+    may_be_promoted: bool,
+    /// Where its calls return to, and how many did since the last batch.
+    returns: HashMap<VirtualAddress, u64>,
+}
+
+/// What is known of a return address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Return {
+    /// An observer can be placed.
+    Observable(ObserverSite),
+    /// An observer is in place.
+    Observed(ObserverSite),
+    /// None can be placed, or the kernel refused it.
+    Unobservable,
+}
+
+/// Finds the place of an observer.
+pub type FindObserver<'a> = dyn Fn(VirtualAddress) -> Option<ObserverSite> + 'a;
+
+/// Decides which functions are promoted.
+pub struct Promoter<'a> {
+    choice: PromotionChoice,
+    find_observer: Box<FindObserver<'a>>,
+    functions: Vec<FunctionState>,
+    returns: HashMap<VirtualAddress, Return>,
+    observers: usize,
+}
+
+impl<'a> Promoter<'a> {
+    /// One that has seen no call yet. Targets of `plan` stay at their RET probes unless every
+    /// function is one, or `choice` says otherwise.
+    pub fn new(
+        choice: PromotionChoice,
+        plan: &ProbePlan,
+        find_observer: Box<FindObserver<'a>>,
+    ) -> Self {
+        let all_are_targets = plan.functions.iter().all(|function| function.is_target);
+        let functions = plan.functions.iter().map(|function| FunctionState {
+            tier: Tier::Returns,
+            may_be_promoted: match choice {
+                PromotionChoice::Off => false,
+                PromotionChoice::All => true,
+                PromotionChoice::Auto => !function.is_target || all_are_targets,
+            },
+            returns: HashMap::new(),
+        });
+        let mut promoter = Self {
+            choice,
+            find_observer,
+            functions: functions.collect(),
+            returns: HashMap::new(),
+            observers: 0,
+        };
+        // A function that is one RET has its entry there, which has to stay the last to be
+        // attached.
+        for (id, site) in plan.sites_with_ids() {
+            if let crate::plan::SiteKind::Return(function) = site.kind
+                && plan.is_entry_too(id)
+                && let Some(state) = promoter.functions.get_mut(function.0 as usize)
+            {
+                state.may_be_promoted = false;
+            }
+        }
+        promoter
+    }
+
+    /// Whether observers tell of the function's returns.
+    pub fn is_promoted(&self, function: FunctionId) -> bool {
+        let state = self.functions.get(function.0 as usize);
+        state.is_some_and(|state| state.tier == Tier::Promoted)
+    }
+
+    /// Promoted functions.
+    pub fn promoted_functions(&self) -> usize {
+        let functions = self.functions.iter();
+        functions
+            .filter(|state| state.tier == Tier::Promoted)
+            .count()
+    }
+
+    /// Observers in place.
+    pub fn observers(&self) -> usize {
+        self.observers
+    }
+
+    /// Takes what was counted since the last time.
+    pub fn observe(&mut self, counts: &CallCounts) {
+        for (function, return_address, calls) in counts.iter() {
+            if let Some(state) = self.functions.get_mut(function.0 as usize)
+                && state.may_be_promoted
+            {
+                let known = state.returns.entry(return_address).or_default();
+                *known = known.saturating_add(calls);
+            }
+        }
+    }
+
+    /// What is to be done now.
+    pub fn next_batch(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        for index in 0..self.functions.len() {
+            self.decide(index, &mut batch);
+        }
+        for function in &batch.promoted {
+            if let Some(state) = self.functions.get_mut(function.0 as usize) {
+                state.tier = Tier::Promoted;
+            }
+        }
+        for state in &mut self.functions {
+            for calls in state.returns.values_mut() {
+                *calls = 0;
+            }
+        }
+        batch
+    }
+
+    /// What promoted functions need for calls that were seen since the last batch: no function
+    /// is promoted.
+    pub fn next_batch_of_promoted(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        for index in 0..self.functions.len() {
+            let state = self.functions.get(index);
+            if state.is_some_and(|state| state.tier == Tier::Promoted) {
+                self.decide(index, &mut batch);
+            }
+        }
+        batch
+    }
+
+    /// The kernel refused to put observers in place for these return addresses: promoted
+    /// functions with such a one are given back, and are not promoted again.
+    pub fn refuse(&mut self, return_addresses: &[VirtualAddress]) -> Vec<FunctionId> {
+        for return_address in return_addresses {
+            self.returns.insert(*return_address, Return::Unobservable);
+        }
+        let mut given_back = Vec::new();
+        for (id, state) in (0_u32..).map(FunctionId).zip(&mut self.functions) {
+            let is_refused = return_addresses
+                .iter()
+                .any(|return_address| state.returns.contains_key(return_address));
+            if is_refused && state.tier != Tier::Refused {
+                if state.tier == Tier::Promoted {
+                    given_back.push(id);
+                }
+                state.tier = Tier::Refused;
+            }
+        }
+        given_back
+    }
+
+    fn decide(&mut self, index: usize, batch: &mut Batch) {
+        let Some(state) = self.functions.get(index) else {
+            return;
+        };
+        if !state.may_be_promoted || state.tier == Tier::Refused || state.returns.is_empty() {
+            return;
+        }
+        let id = FunctionId(u32::try_from(index).unwrap_or(u32::MAX));
+        let tier = state.tier;
+        let calls: u64 = state.returns.values().sum();
+        if tier == Tier::Returns && calls < self.calls_for_promotion() {
+            return;
+        }
+        let mut cheap_calls = 0_u64;
+        let mut missing = Vec::new();
+        let mut is_observable = true;
+        let return_addresses: Vec<(VirtualAddress, u64)> = state
+            .returns
+            .iter()
+            .map(|(return_address, calls)| (*return_address, *calls))
+            .collect();
+        for (return_address, calls) in return_addresses {
+            let site = match self.return_site(return_address) {
+                Return::Observable(site) => {
+                    missing.push((return_address, site));
+                    site
+                }
+                Return::Observed(site) => site,
+                Return::Unobservable => {
+                    is_observable = false;
+                    break;
+                }
+            };
+            if site.cost.is_emulated() {
+                cheap_calls += calls;
+            }
+        }
+        let has_room = self.observers + missing.len() <= MAX_OBSERVERS;
+        match tier {
+            Tier::Returns => {
+                let is_worth_it = match self.choice {
+                    PromotionChoice::All => true,
+                    // A single step at the observer is no cheaper than one at the RET.
+                    _ => cheap_calls >= calls - calls / 4,
+                };
+                if is_observable && has_room && is_worth_it {
+                    self.add_observers(missing, batch);
+                    batch.promoted.push(id);
+                }
+            }
+            Tier::Promoted => {
+                if is_observable && has_room {
+                    self.add_observers(missing, batch);
+                } else {
+                    batch.demoted.push(id);
+                    if let Some(state) = self.functions.get_mut(index) {
+                        state.tier = Tier::Refused;
+                    }
+                }
+            }
+            Tier::Refused => {}
+        }
+    }
+
+    fn calls_for_promotion(&self) -> u64 {
+        match self.choice {
+            PromotionChoice::All => 1,
+            _ => MANY_CALLS,
+        }
+    }
+
+    fn return_site(&mut self, return_address: VirtualAddress) -> Return {
+        match self.returns.entry(return_address) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => {
+                let found = (self.find_observer)(return_address);
+                *unknown.insert(found.map_or(Return::Unobservable, Return::Observable))
+            }
+        }
+    }
+
+    fn add_observers(&mut self, missing: Vec<(VirtualAddress, ObserverSite)>, batch: &mut Batch) {
+        let mut missing = missing;
+        missing.sort_unstable_by_key(|(return_address, _)| *return_address);
+        for (return_address, site) in missing {
+            self.returns.insert(return_address, Return::Observed(site));
+            batch.observers.push(NewObserver {
+                number: u32::try_from(self.observers).unwrap_or(u32::MAX),
+                return_address,
+                file_offset: site.file_offset,
+            });
+            self.observers += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "promoter_tests.rs"]
+mod tests;

@@ -1,0 +1,179 @@
+use super::*;
+use crate::binary::VirtualAddress;
+use crate::plan::{InstructionCost, PlannedFunction, Site, SiteKind};
+
+const LEAF: FunctionId = FunctionId(0);
+const TARGET: FunctionId = FunctionId(1);
+const ONE_RET: FunctionId = FunctionId(2);
+
+/// Where calls return to that an emulated instruction follows, a RET, and nothing that can be
+/// probed.
+const CHEAP: VirtualAddress = VirtualAddress(0x1001);
+const OTHER_CHEAP: VirtualAddress = VirtualAddress(0x1101);
+const STEPPED: VirtualAddress = VirtualAddress(0x2001);
+const UNOBSERVABLE: VirtualAddress = VirtualAddress(0x3001);
+
+fn plan() -> ProbePlan {
+    let function = |name: &str, start, is_target| PlannedFunction {
+        name: name.to_owned(),
+        start: VirtualAddress(start),
+        is_target,
+    };
+    let site = |kind, address| Site {
+        kind,
+        address: VirtualAddress(address),
+        file_offset: FileOffset(address),
+        cost: InstructionCost::Emulated,
+    };
+    ProbePlan {
+        functions: vec![
+            function("main.leaf", 0x10, false),
+            function("main.target", 0x20, true),
+            function("main.oneRet", 0x30, false),
+        ],
+        sites: vec![
+            site(SiteKind::Entry(LEAF), 0x10),
+            site(SiteKind::Return(LEAF), 0x18),
+            site(SiteKind::Entry(TARGET), 0x20),
+            site(SiteKind::Return(TARGET), 0x28),
+            site(SiteKind::Entry(ONE_RET), 0x30),
+            site(SiteKind::Return(ONE_RET), 0x30),
+        ],
+        ..ProbePlan::default()
+    }
+}
+
+fn find(return_address: VirtualAddress) -> Option<ObserverSite> {
+    let cost = match return_address {
+        CHEAP | OTHER_CHEAP => InstructionCost::Emulated,
+        STEPPED => InstructionCost::SingleStepped,
+        _ => return None,
+    };
+    Some(ObserverSite {
+        address: return_address,
+        file_offset: FileOffset(return_address.0),
+        cost,
+    })
+}
+
+fn promoter(choice: PromotionChoice) -> Promoter<'static> {
+    Promoter::new(choice, &plan(), Box::new(find))
+}
+
+fn counts(calls: &[(FunctionId, VirtualAddress, u64)]) -> CallCounts {
+    let mut counts = CallCounts::default();
+    for (function, return_address, calls) in calls {
+        for _ in 0..*calls {
+            counts.add(*function, *return_address);
+        }
+    }
+    counts
+}
+
+/// What is done after these calls.
+fn batch(promoter: &mut Promoter<'_>, calls: &[(FunctionId, VirtualAddress, u64)]) -> Batch {
+    promoter.observe(&counts(calls));
+    promoter.next_batch()
+}
+
+fn return_addresses(batch: &Batch) -> Vec<VirtualAddress> {
+    let observers = batch.observers.iter();
+    observers.map(|observer| observer.return_address).collect()
+}
+
+#[test]
+fn what_is_called_often_is_promoted() {
+    let mut promoter = promoter(PromotionChoice::Auto);
+    assert!(batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS - 1)]).is_empty());
+    // Calls count from batch to batch.
+    assert!(batch(&mut promoter, &[(LEAF, CHEAP, 1)]).is_empty());
+    let promoted = batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]);
+    assert_eq!(promoted.promoted, [LEAF]);
+    assert_eq!(return_addresses(&promoted), [CHEAP]);
+    assert_eq!(promoted.observers[0].number, 0);
+    assert!(promoter.is_promoted(LEAF));
+    assert!(batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]).is_empty());
+}
+
+#[test]
+fn calls_outside_of_trees_stand_for_many() {
+    let mut promoter = promoter(PromotionChoice::Auto);
+    let mut counts = CallCounts::default();
+    for _ in 0..MANY_CALLS.div_ceil(u64::from(SAMPLE_ONE_OF)) {
+        counts.add_sample(LEAF, CHEAP);
+    }
+    promoter.observe(&counts);
+    assert_eq!(promoter.next_batch().promoted, [LEAF]);
+}
+
+#[test]
+fn a_new_place_gets_its_observer_and_no_place_twice() {
+    let mut promoter = promoter(PromotionChoice::Auto);
+    batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]);
+    promoter.observe(&counts(&[(LEAF, OTHER_CHEAP, 1)]));
+    let new = promoter.next_batch_of_promoted();
+    assert_eq!(return_addresses(&new), [OTHER_CHEAP]);
+    assert_eq!(new.observers[0].number, 1);
+    assert_eq!((new.promoted.len(), new.demoted.len()), (0, 0));
+    promoter.observe(&counts(&[(LEAF, OTHER_CHEAP, 1)]));
+    assert!(promoter.next_batch_of_promoted().is_empty());
+    assert_eq!(promoter.observers(), 2);
+}
+
+#[test]
+fn single_steps_instead_of_single_steps_are_not_worth_it() {
+    let calls = [(LEAF, STEPPED, MANY_CALLS), (LEAF, CHEAP, MANY_CALLS)];
+    assert!(batch(&mut promoter(PromotionChoice::Auto), &calls).is_empty());
+    let mostly_cheap = [(LEAF, STEPPED, MANY_CALLS / 10), (LEAF, CHEAP, MANY_CALLS)];
+    let promoted = batch(&mut promoter(PromotionChoice::Auto), &mostly_cheap);
+    assert_eq!(return_addresses(&promoted), [CHEAP, STEPPED]);
+    let promoted = batch(&mut promoter(PromotionChoice::All), &calls);
+    assert_eq!(promoted.promoted, [LEAF]);
+}
+
+#[test]
+fn what_cannot_be_observed_keeps_its_rets() {
+    for choice in [PromotionChoice::Auto, PromotionChoice::All] {
+        let mut promoter = promoter(choice);
+        let calls = [(LEAF, CHEAP, MANY_CALLS), (LEAF, UNOBSERVABLE, 1)];
+        assert!(batch(&mut promoter, &calls).is_empty());
+        // Not even when that was long ago.
+        assert!(batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]).is_empty());
+    }
+}
+
+#[test]
+fn a_promoted_function_is_given_back_for_good() {
+    let mut promoter = promoter(PromotionChoice::Auto);
+    batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]);
+    let demoted = batch(&mut promoter, &[(LEAF, UNOBSERVABLE, 1)]);
+    assert_eq!(demoted.demoted, [LEAF]);
+    assert!(!promoter.is_promoted(LEAF));
+    assert!(batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]).is_empty());
+}
+
+#[test]
+fn what_the_kernel_refuses_is_given_back() {
+    let mut promoter = promoter(PromotionChoice::Auto);
+    batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]);
+    assert_eq!(promoter.refuse(&[CHEAP]), [LEAF]);
+    assert!(!promoter.is_promoted(LEAF));
+    assert_eq!(promoter.refuse(&[CHEAP]), []);
+}
+
+#[test]
+fn targets_and_functions_that_are_one_ret_are_left_alone() {
+    let calls = [(TARGET, CHEAP, MANY_CALLS), (ONE_RET, CHEAP, MANY_CALLS)];
+    assert!(batch(&mut promoter(PromotionChoice::Auto), &calls).is_empty());
+    assert!(batch(&mut promoter(PromotionChoice::Off), &calls).is_empty());
+    let promoted = batch(&mut promoter(PromotionChoice::All), &calls);
+    assert_eq!(promoted.promoted, [TARGET]);
+
+    // Without targets everything is one.
+    let mut plan = plan();
+    for function in &mut plan.functions {
+        function.is_target = true;
+    }
+    let mut promoter = Promoter::new(PromotionChoice::Auto, &plan, Box::new(find));
+    assert_eq!(batch(&mut promoter, &calls).promoted, [TARGET]);
+}

@@ -1,0 +1,180 @@
+//! Carries out in the kernel what a [`Promoter`] decides.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use super::SessionError;
+use crate::binary::{FileOffset, GoBinary, VirtualAddress};
+use crate::cli::{PromotionChoice, Settings};
+use crate::events::LiveEvents;
+use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind, signal_panic_site};
+use crate::promotion::{Batch, Promoter, find_observer};
+
+/// Between the first batches; every one that takes probes away doubles it.
+const FIRST_INTERVAL: Duration = Duration::from_millis(200);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The promotion of a live trace's functions.
+pub(super) struct Promotion<'a> {
+    promoter: Promoter<'a>,
+    plan: &'a ProbePlan,
+    file: BorrowedFd<'a>,
+    /// Until it is watched.
+    signal_panic: Option<FileOffset>,
+    /// RETs keep their probes.
+    verify: bool,
+    next_batch: Instant,
+    interval: Duration,
+}
+
+/// What was done to probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Promoted {
+    pub(super) functions: usize,
+    pub(super) observers: usize,
+}
+
+impl<'a> Promotion<'a> {
+    /// `None` if nothing shall be promoted.
+    pub(super) fn new(
+        settings: &Settings,
+        binary: &'a GoBinary<'a>,
+        plan: &'a ProbePlan,
+        file: BorrowedFd<'a>,
+    ) -> Option<Self> {
+        let choice = settings.promote;
+        // Without its watch a fault would be shown inside a call that has returned.
+        let signal_panic = signal_panic_site(binary);
+        if choice == PromotionChoice::Off || signal_panic.is_none() {
+            return None;
+        }
+        let find = move |return_address: VirtualAddress| find_observer(binary, return_address);
+        Some(Self {
+            promoter: Promoter::new(choice, plan, Box::new(find)),
+            plan,
+            file,
+            signal_panic,
+            verify: settings.verify_exits,
+            next_batch: Instant::now() + FIRST_INTERVAL,
+            interval: FIRST_INTERVAL,
+        })
+    }
+
+    /// What there is by now.
+    pub(super) fn promoted(&self) -> Promoted {
+        Promoted {
+            functions: self.promoter.promoted_functions(),
+            observers: self.promoter.observers(),
+        }
+    }
+
+    /// Takes the calls that were seen, and does what is due. `drain` takes all events that there
+    /// are by now. Says whether probes were changed.
+    pub(super) fn tick(
+        &mut self,
+        events: &mut LiveEvents,
+        drain: &mut dyn FnMut(&mut LiveEvents) -> Result<(), SessionError>,
+    ) -> Result<bool, SessionError> {
+        // Return addresses that are new get their observers at once: until then calls end late.
+        let mut demoted = self.observe_promoted(events)?;
+        let is_due = Instant::now() >= self.next_batch;
+        let batch = if is_due {
+            self.promoter.next_batch()
+        } else {
+            Batch::default()
+        };
+        demoted.extend(self.add_observers(&batch, events)?);
+        if demoted.is_empty() && batch.is_empty() {
+            return Ok(false);
+        }
+        for function in &batch.promoted {
+            self.set_promoted(*function, self.promoter.is_promoted(*function), events)?;
+        }
+        // Calls may have come meanwhile that return to places that were not known.
+        drain(events)?;
+        demoted.extend(self.observe_promoted(events)?);
+        if !self.verify {
+            let promoter = &self.promoter;
+            let plan = self.plan;
+            let stays = |site: SiteId| match plan.sites.get(site.0 as usize).map(|it| it.kind) {
+                Some(SiteKind::Return(function)) => !promoter.is_promoted(function),
+                _ => true,
+            };
+            events.tracer().keep_returns(self.file, plan, &stays)?;
+        }
+        for function in demoted {
+            self.set_promoted(function, false, events)?;
+        }
+        if is_due {
+            self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
+            self.next_batch = Instant::now() + self.interval;
+        }
+        Ok(true)
+    }
+
+    /// Puts observers where calls of promoted functions were seen to return to. Gives the
+    /// functions that can be promoted no longer.
+    fn observe_promoted(
+        &mut self,
+        events: &mut LiveEvents,
+    ) -> Result<Vec<FunctionId>, SessionError> {
+        self.promoter.observe(&events.take_call_counts());
+        let batch = self.promoter.next_batch_of_promoted();
+        let mut demoted = self.add_observers(&batch, events)?;
+        demoted.extend(&batch.demoted);
+        Ok(demoted)
+    }
+
+    /// Gives the functions that cannot be promoted after all.
+    fn add_observers(
+        &mut self,
+        batch: &Batch,
+        events: &mut LiveEvents,
+    ) -> Result<Vec<FunctionId>, SessionError> {
+        if batch.observers.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(offset) = self.signal_panic.take() {
+            events.tracer().attach_signal_panic(self.file, offset)?;
+        }
+        let observers = batch.observers.iter();
+        events.add_observers(observers.clone().map(|observer| observer.return_address));
+        let places: Vec<_> = observers
+            .clone()
+            .map(|observer| (observer.file_offset, observer.number))
+            .collect();
+        let refused = events.tracer().attach_observers(self.file, &places)?;
+        let mut unobservable = Vec::new();
+        for observer in observers {
+            if refused.contains(&observer.number) {
+                unobservable.push(observer.return_address);
+            } else {
+                events.tracer().observe_return(observer.return_address)?;
+            }
+        }
+        if unobservable.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.promoter.refuse(&unobservable))
+    }
+
+    fn set_promoted(
+        &self,
+        function: FunctionId,
+        is_promoted: bool,
+        events: &mut LiveEvents,
+    ) -> Result<(), SessionError> {
+        let plan = self.plan;
+        for (id, site) in plan.sites_with_ids() {
+            let is_set = match site.kind {
+                SiteKind::Entry(of) => of == function,
+                SiteKind::Return(of) => of == function && self.verify,
+                SiteKind::Recovery | SiteKind::GoroutineExit => false,
+            };
+            if is_set {
+                events.tracer().set_promoted(plan, id, is_promoted)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+use std::collections::HashSet;
+
+use super::line::CallEnd;
+use crate::binary::VirtualAddress;
+use crate::events::{EndProbe, FrameDepth, MonotonicTime};
+use crate::plan::FunctionId;
+
+/// An open call whose entry was seen.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub function: FunctionId,
+    pub depth: FrameDepth,
+    pub entry_time: MonotonicTime,
+    /// Of the entry, in the tree's count of events.
+    pub order: u64,
+    /// Where it returns to.
+    pub call: VirtualAddress,
+    /// How its end will be seen.
+    pub end_probe: EndProbe,
+    /// How often events were lost of the tree before.
+    pub losses_before: u64,
+}
+
+impl Frame {
+    /// How it ended if it was open when everything at its place was unwound. Where nothing would
+    /// have told of its return, it may have been over before.
+    pub fn end_unwound(&self, promoted: &HashSet<FunctionId>) -> CallEnd {
+        match self.end_probe {
+            EndProbe::Observer { .. } => CallEnd::Unwound,
+            EndProbe::Return if !promoted.contains(&self.function) => CallEnd::Unwound,
+            EndProbe::Return | EndProbe::None => CallEnd::Approximate,
+        }
+    }
+
+    /// How it ended if something else than its end proves that it is over, in a tree that lost
+    /// events `losses` times. An end is lost only where events were; else nothing looked at it,
+    /// because its function was promoted.
+    pub fn end_unseen(&self, promoted: &HashSet<FunctionId>, losses: u64) -> CallEnd {
+        let may_be_lost = self.losses_before != losses || promoted.is_empty();
+        if may_be_lost && self.end_probe == EndProbe::Return && !promoted.contains(&self.function) {
+            CallEnd::ExitLost
+        } else {
+            CallEnd::Approximate
+        }
+    }
+}
+
+/// A call, as its entry tells of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    /// The called function.
+    pub function: FunctionId,
+    /// Of the call.
+    pub depth: FrameDepth,
+    /// Where it returns to.
+    pub call: VirtualAddress,
+    /// How its end will be seen.
+    pub end_probe: EndProbe,
+}

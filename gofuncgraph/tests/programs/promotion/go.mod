@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/promotion
+
+go 1.21
