@@ -302,9 +302,9 @@ pub enum PlacementChoice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum PromotionChoice {
     /// Those that are called often, but for targets.
+    #[default]
     Auto,
     /// None.
-    #[default]
     Off,
     /// Every one that is called.
     All,

@@ -8,14 +8,17 @@
 //! Pure: [`CallCounts`] and the executable's code in, [`Batch`]es out, which the session carries
 //! out in the kernel.
 //!
+//! - `callers`: where direct calls of functions return to, from the code.
 //! - `counts`: calls, by function and return address.
 //! - `observer`: where an observer for a return address goes.
 //! - `promoter`: which functions, and when.
 
+mod callers;
 mod counts;
 mod observer;
 mod promoter;
 
+pub use callers::DirectCallers;
 pub use counts::CallCounts;
 pub use observer::{ObserverSite, find_observer};
 pub use promoter::{Batch, NewObserver, Promoter, SAMPLE_ONE_OF};

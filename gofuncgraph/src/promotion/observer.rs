@@ -1,7 +1,7 @@
 use iced_x86::{FlowControl, Instruction, Mnemonic, Register};
 
 use crate::binary::disassembly::instructions;
-use crate::binary::{FileOffset, GoBinary, VirtualAddress};
+use crate::binary::{FileOffset, Function, GoBinary, VirtualAddress};
 use crate::plan::{InstructionCost, probe_cost};
 
 /// Instructions after a return address that are looked at.
@@ -29,7 +29,7 @@ pub fn find_observer(
     // The call is before its return address, which can be the next function's start.
     let call = VirtualAddress(return_address.0.checked_sub(1)?);
     let function = binary.find_function(call)?;
-    if function.flags.is_assembly() && function.name != GOROUTINE_EXIT {
+    if !is_go_code(&function) && function.name != GOROUTINE_EXIT {
         return None;
     }
     let end = function.end;
@@ -43,6 +43,12 @@ pub fn find_observer(
         file_offset: binary.file_offset(address)?,
         cost,
     })
+}
+
+/// Whether R14 is g in the code of `function`: it is neither assembly nor C, whose names have no
+/// package.
+pub(super) fn is_go_code(function: &Function<'_>) -> bool {
+    !function.flags.is_assembly() && function.name.contains('.')
 }
 
 /// Goroutines' functions return to it; it is assembly, and runs on the goroutine

@@ -75,13 +75,21 @@ enum Return {
     Unobservable,
 }
 
+/// Observers that are put in place for calls of a function that were not seen yet. What is
+/// called from more places is called from few of them.
+const MAX_CALLERS: usize = 512;
+
 /// Finds the place of an observer.
 pub type FindObserver<'a> = dyn Fn(VirtualAddress) -> Option<ObserverSite> + 'a;
+
+/// Finds where the direct calls of a function return to.
+pub type FindCallers<'a> = dyn FnMut(FunctionId) -> Vec<VirtualAddress> + 'a;
 
 /// Decides which functions are promoted.
 pub struct Promoter<'a> {
     choice: PromotionChoice,
     find_observer: Box<FindObserver<'a>>,
+    find_callers: Box<FindCallers<'a>>,
     functions: Vec<FunctionState>,
     returns: HashMap<VirtualAddress, Return>,
     observers: usize,
@@ -94,6 +102,7 @@ impl<'a> Promoter<'a> {
         choice: PromotionChoice,
         plan: &ProbePlan,
         find_observer: Box<FindObserver<'a>>,
+        find_callers: Box<FindCallers<'a>>,
     ) -> Self {
         let all_are_targets = plan.functions.iter().all(|function| function.is_target);
         let functions = plan.functions.iter().map(|function| FunctionState {
@@ -108,6 +117,7 @@ impl<'a> Promoter<'a> {
         let mut promoter = Self {
             choice,
             find_observer,
+            find_callers,
             functions: functions.collect(),
             returns: HashMap::new(),
             observers: 0,
@@ -255,6 +265,7 @@ impl<'a> Promoter<'a> {
                     _ => cheap_calls >= calls - calls / 4,
                 };
                 if is_observable && has_room && is_worth_it {
+                    missing.extend(self.callers_to_come(id));
                     self.add_observers(missing, batch);
                     batch.promoted.push(id);
                 }
@@ -271,6 +282,22 @@ impl<'a> Promoter<'a> {
             }
             Tier::Refused => {}
         }
+    }
+
+    /// Places that calls of the function will return to if they come, as far as an observer is
+    /// cheap there.
+    fn callers_to_come(&mut self, function: FunctionId) -> Vec<(VirtualAddress, ObserverSite)> {
+        let callers = (self.find_callers)(function);
+        if callers.len() > MAX_CALLERS || self.observers + callers.len() > MAX_OBSERVERS {
+            return Vec::new();
+        }
+        let callers = callers.into_iter();
+        callers
+            .filter_map(|return_address| match self.return_site(return_address) {
+                Return::Observable(site) if site.cost.is_emulated() => Some((return_address, site)),
+                _ => None,
+            })
+            .collect()
     }
 
     fn calls_for_promotion(&self) -> u64 {
@@ -293,6 +320,7 @@ impl<'a> Promoter<'a> {
     fn add_observers(&mut self, missing: Vec<(VirtualAddress, ObserverSite)>, batch: &mut Batch) {
         let mut missing = missing;
         missing.sort_unstable_by_key(|(return_address, _)| *return_address);
+        missing.dedup_by_key(|(return_address, _)| *return_address);
         for (return_address, site) in missing {
             self.returns.insert(return_address, Return::Observed(site));
             batch.observers.push(NewObserver {

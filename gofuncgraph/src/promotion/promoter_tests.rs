@@ -57,7 +57,7 @@ fn find(return_address: VirtualAddress) -> Option<ObserverSite> {
 }
 
 fn promoter(choice: PromotionChoice) -> Promoter<'static> {
-    Promoter::new(choice, &plan(), Box::new(find))
+    Promoter::new(choice, &plan(), Box::new(find), Box::new(|_| Vec::new()))
 }
 
 fn counts(calls: &[(FunctionId, VirtualAddress, u64)]) -> CallCounts {
@@ -174,6 +174,28 @@ fn targets_and_functions_that_are_one_ret_are_left_alone() {
     for function in &mut plan.functions {
         function.is_target = true;
     }
-    let mut promoter = Promoter::new(PromotionChoice::Auto, &plan, Box::new(find));
+    let none = Box::new(|_| Vec::new());
+    let mut promoter = Promoter::new(PromotionChoice::Auto, &plan, Box::new(find), none);
     assert_eq!(batch(&mut promoter, &calls).promoted, [TARGET]);
+}
+
+#[test]
+fn calls_that_may_come_are_observed_where_that_is_cheap() {
+    let callers = |function| match function {
+        LEAF => vec![CHEAP, OTHER_CHEAP, STEPPED, UNOBSERVABLE],
+        _ => Vec::new(),
+    };
+    let plan = plan();
+    let mut promoter = Promoter::new(
+        PromotionChoice::Auto,
+        &plan,
+        Box::new(find),
+        Box::new(callers),
+    );
+    let promoted = batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]);
+    assert_eq!(promoted.promoted, [LEAF]);
+    assert_eq!(return_addresses(&promoted), [CHEAP, OTHER_CHEAP]);
+    // One that comes all the same is looked at like any other.
+    let demoted = batch(&mut promoter, &[(LEAF, UNOBSERVABLE, 1)]);
+    assert_eq!(demoted.demoted, [LEAF]);
 }

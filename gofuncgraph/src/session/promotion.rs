@@ -8,7 +8,7 @@ use crate::binary::{FileOffset, GoBinary, VirtualAddress};
 use crate::cli::{PromotionChoice, Settings};
 use crate::events::LiveEvents;
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind, signal_panic_site};
-use crate::promotion::{Batch, Promoter, find_observer};
+use crate::promotion::{Batch, DirectCallers, Promoter, find_observer};
 
 /// Between the first batches; every one that takes probes away doubles it.
 const FIRST_INTERVAL: Duration = Duration::from_millis(200);
@@ -49,8 +49,19 @@ impl<'a> Promotion<'a> {
             return None;
         }
         let find = move |return_address: VirtualAddress| find_observer(binary, return_address);
+        let mut callers = None;
+        let find_callers = move |function: FunctionId| {
+            let callers = callers.get_or_insert_with(|| {
+                let starts = plan.functions.iter().map(|function| function.start);
+                DirectCallers::find(binary, &starts.collect())
+            });
+            let function = plan.functions.get(function.0 as usize);
+            function.map_or_else(Vec::new, |function| {
+                callers.returns_of(function.start).to_vec()
+            })
+        };
         Some(Self {
-            promoter: Promoter::new(choice, plan, Box::new(find)),
+            promoter: Promoter::new(choice, plan, Box::new(find), Box::new(find_callers)),
             plan,
             file,
             signal_panic,

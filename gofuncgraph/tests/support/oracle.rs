@@ -71,14 +71,15 @@ pub fn counts_by_counted_name(trace: &Trace) -> BTreeMap<String, Counts> {
     sums
 }
 
-/// Traces one round of the oracle and stops.
+/// Traces one round of the oracle, by probes on RETs, and stops.
 pub fn trace_round(
     oracle: &mut Program,
     binary: &Path,
     options: &[&str],
     targets: &[&str],
 ) -> (Outcome, Truth) {
-    let tracer = Tracer::start(binary, options, targets);
+    let options = [&["--promote", "off"], options].concat();
+    let tracer = Tracer::start(binary, &options, targets);
     let truth = round(oracle);
     (tracer.stop(), truth)
 }

@@ -3,7 +3,7 @@
 // each with "done":
 //
 //	often     calls root, which calls leaf from one place many times
-//	newplace  calls rootOfNewPlace, which calls leaf from another place, and then
+//	newplace  calls rootOfNewPlace, which calls leaf by a value, and then
 //	          a function that is not traced and calls inner
 //	fault     calls faulting, which uses what source returns, a nil pointer
 package main
@@ -17,6 +17,9 @@ import (
 const many = 300
 
 var sink int
+
+// leafValue is called where the code does not tell what is called.
+var leafValue = leaf
 
 //go:noinline
 func leaf(n int) int {
@@ -34,7 +37,7 @@ func root() {
 
 //go:noinline
 func rootOfNewPlace() {
-	sink = leaf(7)
+	sink = leafValue(7)
 	between(5)
 }
 
