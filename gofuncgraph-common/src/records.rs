@@ -16,8 +16,10 @@ pub enum RecordKind {
     ProcessExec = 5,
     /// A [`ReturnRecord`] whose site is an observer: every frame deeper than its depth is over.
     Observed = 6,
-    /// A [`SampleRecord`].
+    /// A [`SampleRecord`] of a call outside of any tree.
     Sample = 7,
+    /// A [`SampleRecord`] of an observer that was reached and had nothing to tell.
+    IdleSample = 8,
 }
 
 impl RecordKind {
@@ -31,6 +33,7 @@ impl RecordKind {
             5 => Self::ProcessExec,
             6 => Self::Observed,
             7 => Self::Sample,
+            8 => Self::IdleSample,
             _ => return None,
         })
     }
@@ -89,17 +92,17 @@ pub struct EntryRecord {
     pub flags: u16,
 }
 
-/// A call outside of any tree, one of many.
+/// One of many calls outside of any tree, or of many idle hits of an observer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SampleRecord {
-    /// Kind [`RecordKind::Sample`]; sequence and goid are 0.
+    /// Kind [`RecordKind::Sample`] or [`RecordKind::IdleSample`]; sequence and goid are 0.
     pub header: RecordHeader,
-    /// As in [`EntryRecord::return_address`].
+    /// As in [`EntryRecord::return_address`]; 0 of an observer.
     pub return_address: u64,
-    /// As in [`EntryRecord::instruction_pointer`].
+    /// As in [`EntryRecord::instruction_pointer`]; 0 of an observer.
     pub instruction_pointer: u64,
-    /// The id of the entry's site.
+    /// The id of the entry's site, or of the observer.
     pub site: u32,
     /// Always 0.
     pub padding: u32,

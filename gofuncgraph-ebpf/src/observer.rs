@@ -6,6 +6,7 @@ use aya_ebpf::programs::ProbeContext;
 
 use crate::goroutine::{current_g, find_goroutine_key, find_stack_depth};
 use crate::maps;
+use crate::sample;
 use crate::stack;
 use crate::tree::Gate;
 
@@ -22,7 +23,10 @@ pub fn handle(ctx: &ProbeContext) {
     let Ok(key) = find_goroutine_key(g) else {
         return;
     };
+    // SAFETY: a helper of uprobe programs, called with the program's own context.
+    let observer = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
     let Some(mut gate) = Gate::find(key) else {
+        sample::idle_observer(observer, key.tgid);
         return;
     };
     let root_depth_bytes = gate.root_depth_bytes();
@@ -33,10 +37,9 @@ pub fn handle(ctx: &ProbeContext) {
         return;
     };
     if gate.deepest_open_bytes() <= depth_bytes {
+        sample::idle_observer(observer, key.tgid);
         return;
     }
-    // SAFETY: a helper of uprobe programs, called with the program's own context.
-    let observer = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
     let ends_tree = root_depth_bytes > depth_bytes;
     gate.write_observed(control, depth_bytes, observer, ends_tree);
     if ends_tree {

@@ -11,17 +11,41 @@ use crate::ring;
 /// A call outside of any tree.
 #[inline(always)]
 pub fn outside_of_trees(site: u32, tgid: u32, stack_pointer: u64, instruction_pointer: u64) {
-    let one_of = CONFIG.load().sample_one_of;
-    // SAFETY: a helper without preconditions.
-    if one_of == 0 || (unsafe { bpf_get_prandom_u32() }) & (one_of - 1) != 0 {
+    if !is_chosen() {
         return;
     }
     let Some(return_address) = read_word(stack_pointer) else {
         return;
     };
+    write(
+        RecordKind::Sample,
+        tgid,
+        site,
+        return_address,
+        instruction_pointer,
+    );
+}
+
+/// An observer was reached by a goroutine that has nothing open there.
+#[inline(always)]
+pub fn idle_observer(observer: u32, tgid: u32) {
+    if is_chosen() {
+        write(RecordKind::IdleSample, tgid, observer, 0, 0);
+    }
+}
+
+#[inline(always)]
+fn is_chosen() -> bool {
+    let one_of = CONFIG.load().sample_one_of;
+    // SAFETY: a helper without preconditions.
+    one_of != 0 && (unsafe { bpf_get_prandom_u32() }) & (one_of - 1) == 0
+}
+
+#[inline(always)]
+fn write(kind: RecordKind, tgid: u32, site: u32, return_address: u64, instruction_pointer: u64) {
     let record = SampleRecord {
         header: RecordHeader {
-            kind: RecordKind::Sample as u16,
+            kind: kind as u16,
             size: size_of::<SampleRecord>() as u16,
             tgid,
             sequence: 0,

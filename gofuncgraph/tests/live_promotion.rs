@@ -170,6 +170,24 @@ fn a_call_from_a_new_place_adopts_nothing() {
     assert_eq!(last.end, End::Approximate);
 }
 
+/// An observer that the program pays for again and again, and that tells nothing, is taken away.
+#[test]
+fn an_idle_observer_does_not_stay() {
+    let (binary, mut program) = promotion_program();
+    let options = ["-v", "-u", "main.leaf", "--promote", "auto"];
+    let mut tracer = Tracer::start(binary.path(), &options, &["main.root", "main.loop"]);
+    program.tell("often", "done");
+    tracer.wait_until_said("promoted by now: 1 functions");
+    program.send("loop");
+    tracer.wait_until_said("promoted by now: 0 functions");
+    assert_eq!(program.line(), "done");
+    program.tell("often", "done");
+    let outcome = tracer.stop();
+    let summary = outcome.summary();
+    assert_eq!((summary.trees, summary.calls), (3, 301 + 65 + 301));
+    summary.assert_nothing_lost();
+}
+
 /// The caller uses what was returned, faults, and never comes to the observer.
 #[test]
 fn a_fault_behind_a_return_adopts_nothing() {

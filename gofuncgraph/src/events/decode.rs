@@ -14,6 +14,8 @@ pub enum Record {
     Observed(ReturnRecord),
     /// A call outside of any tree, one of many.
     Sample(SampleRecord),
+    /// An observer was reached and had nothing to tell, one of many such hits.
+    IdleSample(SampleRecord),
     /// Frames end together.
     Close(CloseRecord, CloseCause),
     /// A process is gone.
@@ -75,6 +77,16 @@ impl Fields<'_> {
 }
 
 impl Fields<'_> {
+    fn sample_record(&mut self, header: RecordHeader) -> Option<SampleRecord> {
+        Some(SampleRecord {
+            header,
+            return_address: self.u64()?,
+            instruction_pointer: self.u64()?,
+            site: self.u32()?,
+            padding: self.u32()?,
+        })
+    }
+
     fn return_record(&mut self, header: RecordHeader) -> Option<ReturnRecord> {
         Some(ReturnRecord {
             header,
@@ -128,13 +140,8 @@ impl Record {
             }),
             RecordKind::Return => Self::Return(fields.return_record(header)?),
             RecordKind::Observed => Self::Observed(fields.return_record(header)?),
-            RecordKind::Sample => Self::Sample(SampleRecord {
-                header,
-                return_address: fields.u64()?,
-                instruction_pointer: fields.u64()?,
-                site: fields.u32()?,
-                padding: fields.u32()?,
-            }),
+            RecordKind::Sample => Self::Sample(fields.sample_record(header)?),
+            RecordKind::IdleSample => Self::IdleSample(fields.sample_record(header)?),
             RecordKind::Close => {
                 let record = CloseRecord {
                     header,

@@ -206,10 +206,18 @@ impl LiveEvents {
                     kind: 0,
                     available: bytes.len(),
                 };
-                if let Record::Sample(sample) = record {
-                    let call = sampled_call(&sample, known).ok_or(malformed)?;
-                    call_counts.add_sample(call.0, call.1);
-                    return Ok(None);
+                match record {
+                    Record::Sample(sample) => {
+                        let call = sampled_call(&sample, known).ok_or(malformed)?;
+                        call_counts.add_sample(call.0, call.1);
+                        return Ok(None);
+                    }
+                    Record::IdleSample(sample) => {
+                        let observer = known.observers.get(sample.site as usize);
+                        call_counts.add_idle_sample(*observer.ok_or(malformed)?);
+                        return Ok(None);
+                    }
+                    _ => {}
                 }
                 to_event(&record, known).map(Some).ok_or(malformed)
             });
@@ -292,7 +300,7 @@ fn to_event(record: &Record, known: &Known) -> Option<Event> {
     let site = |id: u32| known.site(id);
     Some(match record {
         // It belongs to no goroutine's events.
-        Record::Sample(_) => return None,
+        Record::Sample(_) | Record::IdleSample(_) => return None,
         Record::Return(end) if end.flags & record_flags::VERIFY != 0 => goroutine_event(
             &end.header,
             end.tree,

@@ -46,6 +46,9 @@ pub(super) struct Links {
     lasting: Vec<OwnedFd>,
     /// Probes on RETs, as far as they can be replaced.
     returns: Vec<OwnedFd>,
+    observer_links: Vec<OwnedFd>,
+    /// What those have: places and cookies.
+    observers: Vec<(FileOffset, u32)>,
     /// Sites that the kernel refused.
     refused: Vec<SiteId>,
     closing: Vec<JoinHandle<()>>,
@@ -98,25 +101,60 @@ impl Links {
         })
     }
 
-    /// Puts probes of `program` at `places`, each with its cookie, beside those that are there.
-    /// Gives the cookies of those that the kernel refuses.
+    /// Puts a lasting probe of `program` at `offset`.
     pub(super) fn add(
         &mut self,
         program: BorrowedFd<'_>,
         file: BorrowedFd<'_>,
+        offset: FileOffset,
+        cookie: u32,
+    ) -> Result<(), KernelError> {
+        let attached = attach_at(program, file, &[(offset, cookie)])?;
+        self.lasting.extend(attached.links);
+        Ok(())
+    }
+
+    /// Puts observers in place beside those that are there. Gives the cookies of those that the
+    /// kernel refuses.
+    pub(super) fn add_observers(
+        &mut self,
+        programs: &UprobePrograms,
+        file: BorrowedFd<'_>,
         places: &[(FileOffset, u32)],
     ) -> Result<Vec<u32>, KernelError> {
-        let mut probes = Probes::default();
-        for &(offset, cookie) in places {
-            probes.push(offset, u64::from(cookie));
-        }
-        let attached = Target::new(file, &probes.offsets)?.attach(program, &probes)?;
-        self.lasting.extend(attached.links);
-        Ok(attached
-            .refused
-            .into_iter()
-            .map(|SiteId(cookie)| cookie)
-            .collect())
+        let attached = attach_at(programs.observer.as_fd(), file, places)?;
+        self.observer_links.extend(attached.links);
+        let refused: Vec<u32> = attached.refused.iter().map(|id| id.0).collect();
+        let placed = places
+            .iter()
+            .filter(|(_, cookie)| !refused.contains(cookie));
+        self.observers.extend(placed);
+        Ok(refused)
+    }
+
+    /// Takes the observers with these cookies away.
+    pub(super) fn remove_observers(
+        &mut self,
+        programs: &UprobePrograms,
+        file: BorrowedFd<'_>,
+        cookies: &[u32],
+    ) -> Result<(), KernelError> {
+        let stays = |(_, cookie): &&(FileOffset, u32)| !cookies.contains(cookie);
+        let staying: Vec<(FileOffset, u32)> =
+            self.observers.iter().filter(stays).copied().collect();
+        let attached = attach_at(programs.observer.as_fd(), file, &staying)?;
+        self.observers = staying;
+        let replaced = std::mem::replace(&mut self.observer_links, attached.links);
+        self.close_meanwhile(replaced);
+        Ok(())
+    }
+
+    /// Closes links on a thread.
+    fn close_meanwhile(&mut self, links: Vec<OwnedFd>) {
+        self.closing.retain(|closing| !closing.is_finished());
+        // Where no thread can be had, the links go away with the closure that holds them.
+        self.closing
+            .extend(thread::Builder::new().spawn(move || close_in_parallel(links)));
     }
 
     /// Leaves probes on those RETs alone for which `stays` holds, and on those that cannot be
@@ -142,16 +180,14 @@ impl Links {
         let attached = Target::new(file, &probes.offsets)?
             .attach(programs.function_return.as_fd(), &probes)?;
         let replaced = std::mem::replace(&mut self.returns, attached.links);
-        self.closing.retain(|closing| !closing.is_finished());
-        // Where no thread can be had, the links go away with the closure that holds them.
-        self.closing
-            .extend(thread::Builder::new().spawn(move || drop(replaced)));
+        self.close_meanwhile(replaced);
         Ok(())
     }
 
     /// Drops every link. No program runs for these probes after it returns.
     pub(super) fn detach_all(&mut self) {
         let links = self.lasting.drain(..).chain(self.returns.drain(..));
+        let links = links.chain(self.observer_links.drain(..));
         close_in_parallel(links.collect());
         for closing in self.closing.drain(..) {
             // It only drops.
@@ -179,6 +215,19 @@ fn close_in_parallel<L: Send>(links: Vec<L>) {
 struct Attached {
     links: Vec<OwnedFd>,
     refused: Vec<SiteId>,
+}
+
+/// Attaches `program` at places of `file`, each with its cookie.
+fn attach_at(
+    program: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    places: &[(FileOffset, u32)],
+) -> Result<Attached, KernelError> {
+    let mut probes = Probes::default();
+    for &(offset, cookie) in places {
+        probes.push(offset, u64::from(cookie));
+    }
+    Target::new(file, &probes.offsets)?.attach(program, &probes)
 }
 
 /// The file that probes go to.

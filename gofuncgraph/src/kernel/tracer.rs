@@ -250,7 +250,26 @@ impl Tracer {
         file: BorrowedFd<'_>,
         places: &[(FileOffset, u32)],
     ) -> Result<Vec<u32>, KernelError> {
-        self.links.add(self.programs.observer.as_fd(), file, places)
+        self.links.add_observers(&self.programs, file, places)
+    }
+
+    /// Takes observers away: what events name them by, and what they are for.
+    ///
+    /// # Errors
+    /// The kernel's; then all stay.
+    pub fn remove_observers(
+        &mut self,
+        file: BorrowedFd<'_>,
+        observers: &[(u32, VirtualAddress)],
+    ) -> Result<(), KernelError> {
+        let numbers: Vec<u32> = observers.iter().map(|(number, _)| *number).collect();
+        self.links
+            .remove_observers(&self.programs, file, &numbers)?;
+        for (_, return_address) in observers {
+            // Gone already is as good.
+            let _ = self.observed_returns.remove(&return_address.0);
+        }
+        Ok(())
     }
 
     /// Watches the entry of `runtime.sigpanic`, which is at `offset`.
@@ -269,8 +288,7 @@ impl Tracer {
         };
         self.set_site(site, state)?;
         self.links
-            .add(self.programs.entry.as_fd(), file, &[(offset, site)])?;
-        Ok(())
+            .add(self.programs.entry.as_fd(), file, offset, site)
     }
 
     /// From now on calls that return to `return_address` are taken for observed.

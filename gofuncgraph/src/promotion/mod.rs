@@ -21,4 +21,4 @@ mod promoter;
 pub use callers::DirectCallers;
 pub use counts::CallCounts;
 pub use observer::{ObserverSite, find_observer};
-pub use promoter::{Batch, NewObserver, Promoter, SAMPLE_ONE_OF};
+pub use promoter::{Batch, IdleObservers, NewObserver, Promoter, SAMPLE_ONE_OF};

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::time::Duration;
 
 use super::counts::CallCounts;
 use super::observer::ObserverSite;
@@ -12,6 +13,10 @@ pub const SAMPLE_ONE_OF: u32 = 64;
 
 /// Calls between two batches from which on a function is worth a batch.
 const MANY_CALLS: u64 = 200;
+
+/// Idle hits of an observer in a second from which on it is taken away: they cost the program one
+/// percent of a CPU. So many are also more than chance makes of samples.
+const MANY_IDLE_HITS: i64 = 20_000;
 
 /// Observers that there can be at most: the kernel side remembers no more return addresses.
 const MAX_OBSERVERS: usize = 1 << 15;
@@ -46,6 +51,15 @@ impl Batch {
     }
 }
 
+/// Observers that cost more than they are good for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdleObservers {
+    /// Functions that get their RET probes back before the observers go.
+    pub demoted: Vec<FunctionId>,
+    /// Their numbers, and what they are for.
+    pub observers: Vec<(u32, VirtualAddress)>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tier {
     /// RET probes.
@@ -70,8 +84,8 @@ enum Return {
     /// An observer can be placed.
     Observable(ObserverSite),
     /// An observer is in place.
-    Observed(ObserverSite),
-    /// None can be placed, or the kernel refused it.
+    Observed { site: ObserverSite, number: u32 },
+    /// None can be placed, or the kernel refused it, or it cost more than it is good for.
     Unobservable,
 }
 
@@ -92,6 +106,8 @@ pub struct Promoter<'a> {
     find_callers: Box<FindCallers<'a>>,
     functions: Vec<FunctionState>,
     returns: HashMap<VirtualAddress, Return>,
+    /// Of observers, since they were last looked at.
+    idle_hits: HashMap<VirtualAddress, i64>,
     observers: usize,
 }
 
@@ -120,6 +136,7 @@ impl<'a> Promoter<'a> {
             find_callers,
             functions: functions.collect(),
             returns: HashMap::new(),
+            idle_hits: HashMap::new(),
             observers: 0,
         };
         // A function that is one RET has its entry there, which has to stay the last to be
@@ -164,6 +181,31 @@ impl<'a> Promoter<'a> {
                 *known = known.saturating_add(calls);
             }
         }
+        for (return_address, hits) in counts.idle_hits() {
+            *self.idle_hits.entry(return_address).or_default() += hits;
+        }
+    }
+
+    /// Observers that were reached too often for nothing in the last `elapsed`, with their return
+    /// addresses: another path leads to their instruction, or other functions are called there.
+    /// Promoted functions that need them are given back, and nothing is observed there again.
+    pub fn take_idle_observers(&mut self, elapsed: Duration) -> IdleObservers {
+        let many = MANY_IDLE_HITS as f64 * elapsed.as_secs_f64();
+        let mut idle = IdleObservers::default();
+        for (return_address, hits) in std::mem::take(&mut self.idle_hits) {
+            if let Some(Return::Observed { number, .. }) = self.returns.get(&return_address)
+                && hits as f64 > many
+            {
+                idle.observers.push((*number, return_address));
+            }
+        }
+        idle.observers.sort_unstable();
+        let observers = idle.observers.iter();
+        let return_addresses: Vec<VirtualAddress> = observers.map(|(_, it)| *it).collect();
+        if !return_addresses.is_empty() {
+            idle.demoted = self.refuse(&return_addresses);
+        }
+        idle
     }
 
     /// What is to be done now.
@@ -246,7 +288,7 @@ impl<'a> Promoter<'a> {
                     missing.push((return_address, site));
                     site
                 }
-                Return::Observed(site) => site,
+                Return::Observed { site, .. } => site,
                 Return::Unobservable => {
                     is_observable = false;
                     break;
@@ -322,9 +364,11 @@ impl<'a> Promoter<'a> {
         missing.sort_unstable_by_key(|(return_address, _)| *return_address);
         missing.dedup_by_key(|(return_address, _)| *return_address);
         for (return_address, site) in missing {
-            self.returns.insert(return_address, Return::Observed(site));
+            let number = u32::try_from(self.observers).unwrap_or(u32::MAX);
+            let observed = Return::Observed { site, number };
+            self.returns.insert(return_address, observed);
             batch.observers.push(NewObserver {
-                number: u32::try_from(self.observers).unwrap_or(u32::MAX),
+                number,
                 return_address,
                 file_offset: site.file_offset,
             });

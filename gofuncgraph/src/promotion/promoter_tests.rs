@@ -199,3 +199,38 @@ fn calls_that_may_come_are_observed_where_that_is_cheap() {
     let demoted = batch(&mut promoter, &[(LEAF, UNOBSERVABLE, 1)]);
     assert_eq!(demoted.demoted, [LEAF]);
 }
+
+/// Idle hits in a second, as samples tell.
+fn idle(hits: i64, calls_outside: i64) -> CallCounts {
+    let mut counts = CallCounts::default();
+    for _ in 0..hits / i64::from(SAMPLE_ONE_OF) {
+        counts.add_idle_sample(CHEAP);
+    }
+    for _ in 0..calls_outside / i64::from(SAMPLE_ONE_OF) {
+        counts.add_sample(LEAF, CHEAP);
+    }
+    counts
+}
+
+#[test]
+fn an_observer_that_is_reached_for_nothing_is_taken_away() {
+    let second = Duration::from_secs(1);
+    let mut promoter = promoter(PromotionChoice::Auto);
+    batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]);
+    // Calls outside of trees have nothing to tell, and are what the observer is for.
+    promoter.observe(&idle(1_000_000, 1_000_000));
+    assert_eq!(
+        promoter.take_idle_observers(second),
+        IdleObservers::default()
+    );
+    promoter.observe(&idle(MANY_IDLE_HITS, 0));
+    assert_eq!(
+        promoter.take_idle_observers(second),
+        IdleObservers::default()
+    );
+    promoter.observe(&idle(MANY_IDLE_HITS * 2, 0));
+    let idle = promoter.take_idle_observers(second);
+    assert_eq!(idle.observers, [(0, CHEAP)]);
+    assert_eq!(idle.demoted, [LEAF]);
+    assert!(batch(&mut promoter, &[(LEAF, CHEAP, MANY_CALLS)]).is_empty());
+}

@@ -8,11 +8,14 @@ use crate::binary::{FileOffset, GoBinary, VirtualAddress};
 use crate::cli::{PromotionChoice, Settings};
 use crate::events::LiveEvents;
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind, signal_panic_site};
-use crate::promotion::{Batch, DirectCallers, Promoter, find_observer};
+use crate::promotion::{Batch, DirectCallers, IdleObservers, Promoter, find_observer};
 
 /// Between the first batches; every one that takes probes away doubles it.
 const FIRST_INTERVAL: Duration = Duration::from_millis(200);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often idle observers are looked for.
+const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The promotion of a live trace's functions.
 pub(super) struct Promotion<'a> {
@@ -25,6 +28,8 @@ pub(super) struct Promotion<'a> {
     verify: bool,
     next_batch: Instant,
     interval: Duration,
+    idle_looked_at: Instant,
+    removed_observers: usize,
 }
 
 /// What was done to probes.
@@ -68,6 +73,8 @@ impl<'a> Promotion<'a> {
             verify: settings.verify_exits,
             next_batch: Instant::now() + FIRST_INTERVAL,
             interval: FIRST_INTERVAL,
+            idle_looked_at: Instant::now(),
+            removed_observers: 0,
         })
     }
 
@@ -75,7 +82,7 @@ impl<'a> Promotion<'a> {
     pub(super) fn promoted(&self) -> Promoted {
         Promoted {
             functions: self.promoter.promoted_functions(),
-            observers: self.promoter.observers(),
+            observers: self.promoter.observers() - self.removed_observers,
         }
     }
 
@@ -88,6 +95,8 @@ impl<'a> Promotion<'a> {
     ) -> Result<bool, SessionError> {
         // Return addresses that are new get their observers at once: until then calls end late.
         let mut demoted = self.observe_promoted(events)?;
+        let idle = self.idle_observers();
+        demoted.extend(&idle.demoted);
         let is_due = Instant::now() >= self.next_batch;
         let batch = if is_due {
             self.promoter.next_batch()
@@ -95,7 +104,7 @@ impl<'a> Promotion<'a> {
             Batch::default()
         };
         demoted.extend(self.add_observers(&batch, events)?);
-        if demoted.is_empty() && batch.is_empty() {
+        if demoted.is_empty() && batch.is_empty() && idle.observers.is_empty() {
             return Ok(false);
         }
         for function in &batch.promoted {
@@ -116,11 +125,27 @@ impl<'a> Promotion<'a> {
         for function in demoted {
             self.set_promoted(function, false, events)?;
         }
+        if !idle.observers.is_empty() {
+            self.removed_observers += idle.observers.len();
+            events
+                .tracer()
+                .remove_observers(self.file, &idle.observers)?;
+        }
         if is_due {
             self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
             self.next_batch = Instant::now() + self.interval;
         }
         Ok(true)
+    }
+
+    /// Those that cost more than they are good for, looked for now and then.
+    fn idle_observers(&mut self) -> IdleObservers {
+        let elapsed = self.idle_looked_at.elapsed();
+        if elapsed < IDLE_INTERVAL {
+            return IdleObservers::default();
+        }
+        self.idle_looked_at = Instant::now();
+        self.promoter.take_idle_observers(elapsed)
     }
 
     /// Puts observers where calls of promoted functions were seen to return to. Gives the

@@ -5,6 +5,7 @@
 //	often     calls root, which calls leaf from one place many times
 //	newplace  calls rootOfNewPlace, which calls leaf by a value, and then
 //	          a function that is not traced and calls inner
+//	loop      calls what is not traced millions of times where it seldom calls leaf
 //	fault     calls faulting, which uses what source returns, a nil pointer
 package main
 
@@ -57,6 +58,28 @@ func inner(n int) int {
 	return scratch[(n+1)%32]
 }
 
+// loop calls other at a place where it seldom calls leaf.
+//
+//go:noinline
+func loop(rounds int) {
+	for i := 0; i < rounds; i++ {
+		called := otherValue
+		if i&(1<<23-1) == 7 {
+			called = leafValue
+		}
+		called(i & 31)
+	}
+}
+
+// other is not traced.
+//
+//go:noinline
+func other(n int) int {
+	return n + sink
+}
+
+var otherValue = other
+
 type thing struct{ number int }
 
 //go:noinline
@@ -91,6 +114,8 @@ func main() {
 			root()
 		case "newplace":
 			rootOfNewPlace()
+		case "loop":
+			loop(1 << 29)
 		case "fault":
 			for i := 0; i < many; i++ {
 				if faulting() == nil {
