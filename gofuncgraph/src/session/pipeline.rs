@@ -59,7 +59,7 @@ impl Pipeline<'_> {
             promotion,
             exit_checker,
         } = self;
-        let Some(promotion) = promotion else {
+        let Some(active) = promotion else {
             return Ok(None);
         };
         let drain = &mut |events: &mut LiveEvents| {
@@ -67,8 +67,18 @@ impl Pipeline<'_> {
             events.drain(sink)?;
             Ok(())
         };
-        let has_changed = promotion.tick(events, drain)?;
-        Ok(has_changed.then(|| promotion.promoted()))
+        match active.tick(events, drain) {
+            Ok(has_changed) => Ok(has_changed.then(|| active.promoted())),
+            // Whatever was done stands: no end goes unseen because of it.
+            Err(SessionError::Kernel(error)) => {
+                notice(format_args!(
+                    "warning: no more functions are promoted, and tracing costs more: {error}"
+                ));
+                *promotion = None;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// To be called now and then.
