@@ -9,6 +9,7 @@ mod error;
 mod link;
 mod object;
 mod program;
+mod promotion;
 mod system_call;
 mod tracer;
 

@@ -11,7 +11,7 @@ use gofuncgraph_common::{
     SiteState, TraceConfig, goroutine_flags, map_names, process_flags, program_names, site_flags,
 };
 
-use crate::binary::{FileOffset, RuntimeOffsets, VirtualAddress};
+use crate::binary::RuntimeOffsets;
 use crate::plan::{ProbePlan, SiteId, SiteKind};
 
 use super::error::with_causes;
@@ -110,13 +110,13 @@ pub struct GoroutineLoss {
 /// The loaded kernel side.
 pub struct Tracer {
     // Links go first when this is dropped.
-    links: Links,
-    programs: UprobePrograms,
+    pub(super) links: Links,
+    pub(super) programs: UprobePrograms,
     ring: RingBuf<MapData>,
     control: Array<MapData, Control>,
-    sites: Array<MapData, SiteState>,
+    pub(super) sites: Array<MapData, SiteState>,
     goroutines: HashMap<MapData, GoroutineKey, GoroutineState>,
-    observed_returns: HashMap<MapData, u64, u32>,
+    pub(super) observed_returns: HashMap<MapData, u64, u32>,
     processes: HashMap<MapData, u32, ProcessState>,
     counters: PerCpuArray<MapData, u64>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -238,107 +238,7 @@ impl Tracer {
             .map_err(|error| access_error(map_names::CONTROL, &error))
     }
 
-    /// Puts observers at `places`: file offsets and what [`Record::Observed`] will name them by.
-    /// Gives those that the kernel refuses.
-    ///
-    /// [`Record::Observed`]: crate::events::Record::Observed
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn attach_observers(
-        &mut self,
-        file: BorrowedFd<'_>,
-        places: &[(FileOffset, u32)],
-    ) -> Result<Vec<u32>, KernelError> {
-        self.links.add_observers(&self.programs, file, places)
-    }
-
-    /// Takes observers away: what events name them by, and what they are for.
-    ///
-    /// # Errors
-    /// The kernel's; then all stay.
-    pub fn remove_observers(
-        &mut self,
-        file: BorrowedFd<'_>,
-        observers: &[(u32, VirtualAddress)],
-    ) -> Result<(), KernelError> {
-        let numbers: Vec<u32> = observers.iter().map(|(number, _)| *number).collect();
-        self.links
-            .remove_observers(&self.programs, file, &numbers)?;
-        for (_, return_address) in observers {
-            // Gone already is as good.
-            let _ = self.observed_returns.remove(&return_address.0);
-        }
-        Ok(())
-    }
-
-    /// Watches the entry of `runtime.sigpanic`, which is at `offset`.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn attach_signal_panic(
-        &mut self,
-        file: BorrowedFd<'_>,
-        offset: FileOffset,
-    ) -> Result<(), KernelError> {
-        let site = self.sites.len().saturating_sub(1);
-        let state = SiteState {
-            flags: site_flags::SIGNAL_PANIC,
-            ..SiteState::default()
-        };
-        self.set_site(site, state)?;
-        self.links
-            .add(self.programs.entry.as_fd(), file, offset, site)
-    }
-
-    /// From now on calls that return to `return_address` are taken for observed.
-    ///
-    /// # Errors
-    /// If there is no room for more, or the map cannot be written.
-    pub fn observe_return(&mut self, return_address: VirtualAddress) -> Result<(), KernelError> {
-        self.observed_returns
-            .insert(return_address.0, 1, 0)
-            .map_err(|error| access_error(map_names::OBSERVED_RETURNS, &error))
-    }
-
-    /// Says of a function, whose entry is `site` of `plan`, whether observers tell of its
-    /// returns.
-    ///
-    /// # Errors
-    /// If the map cannot be written.
-    pub fn set_promoted(
-        &mut self,
-        plan: &ProbePlan,
-        site: SiteId,
-        is_promoted: bool,
-    ) -> Result<(), KernelError> {
-        let address = plan
-            .sites
-            .get(site.0 as usize)
-            .map_or(0, |site| site.address.0);
-        let state = SiteState {
-            flags: flags_of(plan, site),
-            tier: u32::from(is_promoted),
-            address,
-        };
-        self.set_site(site.0, state)
-    }
-
-    /// Takes the probes away from all RETs for which `stays` does not hold, and puts back those
-    /// that are missing.
-    ///
-    /// # Errors
-    /// The kernel's; then everything is as before.
-    pub fn keep_returns(
-        &mut self,
-        file: BorrowedFd<'_>,
-        plan: &ProbePlan,
-        stays: &dyn Fn(SiteId) -> bool,
-    ) -> Result<(), KernelError> {
-        self.links.keep_returns(&self.programs, file, plan, stays)
-    }
-
-    fn set_site(&mut self, site: u32, state: SiteState) -> Result<(), KernelError> {
+    pub(super) fn set_site(&mut self, site: u32, state: SiteState) -> Result<(), KernelError> {
         self.sites
             .set(site, state, 0)
             .map_err(|error| access_error(map_names::SITES, &error))
@@ -500,7 +400,7 @@ impl Tracer {
 }
 
 /// What a site is from the beginning.
-fn flags_of(plan: &ProbePlan, id: SiteId) -> u32 {
+pub(super) fn flags_of(plan: &ProbePlan, id: SiteId) -> u32 {
     match plan.sites.get(id.0 as usize).map(|site| site.kind) {
         Some(SiteKind::Entry(function) | SiteKind::Return(function)) => {
             let function = plan.functions.get(function.0 as usize);
@@ -549,7 +449,7 @@ fn take_map<T: TryFrom<Map, Error = aya::maps::MapError>>(
         .map_err(|error| access_error(name, &error))
 }
 
-fn access_error(map: &'static str, error: &dyn std::error::Error) -> KernelError {
+pub(super) fn access_error(map: &'static str, error: &dyn std::error::Error) -> KernelError {
     KernelError::MapAccess {
         map,
         reason: with_causes(error),

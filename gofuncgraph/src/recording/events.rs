@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::goroutine::{Frame, GoroutineContext, WORD_BYTES};
 use super::varint::{self, Fields};
 use crate::binary::VirtualAddress;
 use crate::events::{
@@ -59,58 +60,6 @@ const MARK: u8 = 1 << 5;
 const FRAME_FORETOLD: u8 = 1 << 6;
 /// The RET, the image, or the return address is as foretold.
 const PLACE_FORETOLD: u8 = 1 << 7;
-
-/// Of a return address: when a call has returned, its caller's stack is shorter by it.
-const WORD_BYTES: u64 = 8;
-
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    depth: u64,
-    function: FunctionId,
-    /// Where it returns to.
-    return_address: VirtualAddress,
-}
-
-#[derive(Clone, Debug)]
-struct GoroutineContext {
-    goroutine: Goroutine,
-    next_sequence: u64,
-    tree: u16,
-    frames: Vec<Frame>,
-    image: u32,
-}
-
-impl GoroutineContext {
-    fn new(goroutine: Goroutine, image: u32) -> Self {
-        Self {
-            goroutine,
-            next_sequence: 0,
-            tree: 0,
-            frames: Vec::new(),
-            image,
-        }
-    }
-
-    fn top_depth(&self) -> u64 {
-        self.frames.last().map_or(0, |frame| frame.depth)
-    }
-
-    fn advance(&mut self, position: SequencePosition, ends_tree: bool) {
-        if ends_tree {
-            // Right where nothing was lost of the tree.
-            (self.next_sequence, self.tree) = (0, 0);
-        } else {
-            self.next_sequence = position.sequence.wrapping_add(1);
-            self.tree = position.tree;
-        }
-    }
-
-    fn leave(&mut self, is_over: impl Fn(u64) -> bool) {
-        while self.frames.last().is_some_and(|frame| is_over(frame.depth)) {
-            self.frames.pop();
-        }
-    }
-}
 
 /// What is known after the events of a block so far.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@
 //! - `format`: how blocks are laid out, and the types that are serialised. They are frozen: what
 //!   the rest of the program works with stands in `header`.
 //! - `varint`: numbers.
-//! - `events`: how an event is written, given those before it in its block.
+//! - `events`, `goroutine`: how an event is written, given those before it in its block.
 //! - `definitions`: names and places that events refer to.
 //! - `zone`: local time, on a machine elsewhere.
 
@@ -15,6 +15,7 @@ mod definitions;
 mod error;
 mod events;
 mod format;
+mod goroutine;
 mod header;
 mod reader;
 mod symbols;
