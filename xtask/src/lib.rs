@@ -5,6 +5,7 @@
 //! - [`example`], [`http`], [`tracer`] and [`tree_text`] start the example server,
 //!   ask it for pages, run the tracer on it and read what it printed.
 //! - [`readers`] installs the programs that read formats in tests.
+//! - [`line_program`] runs Go programs that measure themselves.
 //! - [`demo`], [`suite`], [`figures`] and [`golden_recordings`] are the other commands.
 //!
 //! Nothing here needs a nightly compiler, and nothing but the tracer itself runs as root.
@@ -16,6 +17,7 @@ pub mod figures;
 pub mod go;
 pub mod golden_recordings;
 pub mod http;
+pub mod line_program;
 pub mod process;
 pub mod readers;
 pub mod suite;

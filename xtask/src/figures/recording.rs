@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::per_call::{BATCHES, CALLS, Program};
+use super::per_call::{BATCHES, CALLS, batches};
 use super::{Figure, median};
 use crate::example::{self, Example, ExampleServer};
 use crate::http::Requests;
+use crate::line_program::LineProgram;
 use crate::process::Run;
 use crate::tracer::Tracing;
 use crate::{go, workspace};
@@ -26,7 +27,7 @@ const SERVER_ARGUMENTS: [&str; 4] = ["--duration", "8s", "-u", "*"];
 pub fn measure(root: &Path, tracer: &Path) -> Result<Vec<Figure>> {
     go::ensure()?;
     let binary = example::build_go(&root.join("xtask/programs/percall"), "percall")?;
-    let mut program = Program::start(&binary)?;
+    let mut program = LineProgram::start(&binary)?;
     let mut live = Vec::new();
     let mut recorded = Vec::new();
     for round in 1..=ROUNDS {
@@ -72,7 +73,7 @@ pub fn measure(root: &Path, tracer: &Path) -> Result<Vec<Figure>> {
 fn traced(
     tracer: &Path,
     binary: &Path,
-    program: &mut Program,
+    program: &mut LineProgram,
     command: &[&str],
     output: &[&str],
 ) -> Result<f64> {
@@ -88,7 +89,7 @@ fn traced(
         .collect();
     let mut tracing = Tracing::start(tracer, &arguments)?;
     let before_ns = program.cpu_ns()?;
-    program.batches(CALLS)?;
+    batches(program, CALLS)?;
     let taken_ns = program.cpu_ns()? - before_ns;
     let printed = tracing.finish()?;
     let calls = BATCHES * (CALLS + 1);
