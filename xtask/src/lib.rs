@@ -6,10 +6,11 @@
 //!   ask it for pages, run the tracer on it and read what it printed.
 //! - [`readers`] installs the programs that read formats in tests.
 //! - [`line_program`] runs Go programs that measure themselves.
-//! - [`demo`], [`suite`], [`figures`] and [`golden_recordings`] are the other commands.
+//! - [`bench`], [`demo`], [`suite`], [`figures`] and [`golden_recordings`] are the other commands.
 //!
 //! Nothing here needs a nightly compiler, and nothing but the tracer itself runs as root.
 
+pub mod bench;
 pub mod demo;
 pub mod ebpf;
 pub mod example;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{demo, ebpf, figures, golden_recordings, suite};
+use xtask::{bench, demo, ebpf, figures, golden_recordings, suite};
 
 #[derive(Parser)]
 #[command(
@@ -29,6 +29,8 @@ enum Command {
     GoldenRecordings,
     /// Measure what tracing costs on this machine
     Figures(figures::Options),
+    /// Measure what tracing costs on this machine, beside other tracers
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,5 +50,6 @@ fn run() -> Result<()> {
         Command::BuildEbpf(options) => ebpf::run(&options),
         Command::GoldenRecordings => golden_recordings::run(),
         Command::Figures(options) => figures::run(&options),
+        Command::Bench(options) => bench::run(&options),
     }
 }

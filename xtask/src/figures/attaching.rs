@@ -111,15 +111,15 @@ fn dry_runs(tracer: &Path, binary: &Path) -> Result<Vec<f64>> {
 
 /// What `--verbose` tells.
 #[derive(Debug, PartialEq)]
-struct Timings {
-    probes: f64,
-    attach_ms: f64,
-    detach_ms: f64,
+pub(crate) struct Timings {
+    pub(crate) probes: f64,
+    pub(crate) attach_ms: f64,
+    pub(crate) detach_ms: f64,
 }
 
 impl Timings {
     /// Reads `attached N probes in X ms` and `detached in X ms`.
-    fn read(messages: &str) -> Option<Self> {
+    pub(crate) fn read(messages: &str) -> Option<Self> {
         let after = |mark: &str| {
             messages
                 .lines()

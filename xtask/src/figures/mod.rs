@@ -15,6 +15,9 @@ use clap::ValueEnum;
 
 use crate::{process, workspace};
 
+pub(crate) use attaching::Timings;
+pub(crate) use machine::describe;
+
 const FIGURES_PATH: &str = "docs/FIGURES.md";
 const README_PATH: &str = "README.md";
 const README_BEGIN: &str = "<!-- figures -->";

@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/jsonloop
+
+go 1.21

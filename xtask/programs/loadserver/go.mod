@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/loadserver
+
+go 1.21
