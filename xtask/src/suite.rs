@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::bench;
 use crate::ebpf::install;
 use crate::go;
 use crate::process::{self, Run};
@@ -45,7 +46,13 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(filter) = &options.filter {
         tests = tests.args(["--", filter]);
     }
-    tests.hint("the failing tests are named above").run()
+    tests.hint("the failing tests are named above").run()?;
+    if options.filter.is_none() {
+        // Its timings are worth nothing here, so the tracer of the tests will do.
+        let tracer = workspace::target_dir()?.join("debug").join("gofuncgraph");
+        bench::smoke(tracer).context("the benchmark does not work any more")?;
+    }
+    Ok(())
 }
 
 /// Installs what the tests need.
