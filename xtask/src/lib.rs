@@ -6,7 +6,8 @@
 //!   ask it for pages, run the tracer on it and read what it printed.
 //! - [`readers`] installs the programs that read formats in tests.
 //! - [`line_program`] runs Go programs that measure themselves.
-//! - [`bench`], [`demo`], [`suite`], [`figures`] and [`golden_recordings`] are the other commands.
+//! - [`bench`], [`demo`], [`suite`], [`figures`], [`fuzz`] and [`golden_recordings`] are the other
+//!   commands.
 //!
 //! Nothing here needs a nightly compiler, and nothing but the tracer itself runs as root.
 
@@ -15,6 +16,7 @@ pub mod demo;
 pub mod ebpf;
 pub mod example;
 pub mod figures;
+pub mod fuzz;
 pub mod go;
 pub mod golden_recordings;
 pub mod http;

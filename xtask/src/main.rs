@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, ebpf, figures, golden_recordings, suite};
+use xtask::{bench, demo, ebpf, figures, fuzz, golden_recordings, suite};
 
 #[derive(Parser)]
 #[command(
@@ -27,6 +27,8 @@ enum Command {
     BuildEbpf(ebpf::Options),
     /// Make the recordings anew that tests replay
     GoldenRecordings,
+    /// Give hostile bytes to whatever reads recordings and rules
+    Fuzz(fuzz::Options),
     /// Measure what tracing costs on this machine
     Figures(figures::Options),
     /// Measure what tracing costs on this machine, beside other tracers
@@ -49,6 +51,7 @@ fn run() -> Result<()> {
         Command::Test(options) => suite::run(&options),
         Command::BuildEbpf(options) => ebpf::run(&options),
         Command::GoldenRecordings => golden_recordings::run(),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Figures(options) => figures::run(&options),
         Command::Bench(options) => bench::run(&options),
     }
