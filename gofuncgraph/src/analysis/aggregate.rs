@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::durations::{EXACT_DURATIONS, EXACT_PATH_DURATIONS, SamplePool};
+use super::durations::SamplePool;
 use super::open_tree::{OpenCall, OpenTree, Root, watch_end, watch_entry};
 use super::outcome::Outcome;
-use super::profile::{
-    CallStatistics, FunctionProfile, PathProfile, Profile, RootProfile, TreeShare,
-};
+use super::profile::{Profile, TreeShare};
+use super::profile_rows::{NameOf, ProfileRows};
 use super::slow_tree::{MAX_OPEN_CALLS, SlowTree};
 use super::watch::{Example, FunctionWatches, Watch, Watched, Watches};
 use crate::events::{Goroutine, MonotonicTime};
@@ -22,18 +21,6 @@ pub const DEFAULT_SAMPLE_BYTES: usize = 64 << 20;
 /// Functions and paths of all open trees of which it is kept what each tree has of them, unless
 /// it is told otherwise: some 50 MB.
 pub const DEFAULT_TREE_RECORDS: usize = 1 << 18;
-
-/// Call paths that are told apart.
-pub const MAX_PATHS: usize = 8192;
-
-/// Calls of a path that is told apart from others.
-pub const MAX_PATH_LEVELS: usize = 200;
-
-/// Trees of which is kept what each has of a function.
-const TREE_SAMPLES: usize = 512;
-
-/// The same for a path.
-const PATH_TREE_SAMPLES: usize = 128;
 
 /// What an [`Aggregator`] looks out for, and what it may take.
 #[derive(Clone, Debug)]
@@ -56,21 +43,14 @@ impl Default for AggregatorSettings {
     }
 }
 
-/// Gives the full names of the functions of the trace that is being read.
-pub type NameOf<'a> = dyn FnMut(FunctionId) -> Option<String> + 'a;
-
 /// Makes a [`Profile`] of the lines of one or several traces, in bounded memory: for each
 /// function and path a bounded number of durations, and for open calls.
 #[derive(Debug)]
 pub struct Aggregator {
     profile: Profile,
     pool: SamplePool,
-    functions_by_name: HashMap<String, usize>,
+    rows: ProfileRows,
     function_watches: Vec<FunctionWatches>,
-    /// Of the recording that is being read.
-    functions_by_id: HashMap<FunctionId, usize>,
-    paths_by_step: HashMap<(Option<usize>, usize), usize>,
-    roots_by_function: HashMap<usize, usize>,
     /// Boxed, so that places of the map that are empty are small.
     trees: HashMap<Goroutine, Box<OpenTree>>,
     watches: Watches,
@@ -85,11 +65,8 @@ impl Aggregator {
         Self {
             profile: Profile::default(),
             pool: SamplePool::new(settings.sample_bytes),
-            functions_by_name: HashMap::new(),
+            rows: ProfileRows::default(),
             function_watches: Vec::new(),
-            functions_by_id: HashMap::new(),
-            paths_by_step: HashMap::new(),
-            roots_by_function: HashMap::new(),
             trees: HashMap::new(),
             watches: Watches::new(settings.watches),
             open_calls_room: MAX_OPEN_CALLS,
@@ -113,7 +90,7 @@ impl Aggregator {
         for goroutine in left {
             self.end_tree(goroutine);
         }
-        self.functions_by_id.clear();
+        self.rows.end_recording();
         if let Some((first, last)) = self.first_and_last.take() {
             let span = u64::try_from((last - first).as_nanos()).unwrap_or(u64::MAX);
             self.profile.span_ns = self.profile.span_ns.saturating_add(span);
@@ -253,9 +230,9 @@ impl Aggregator {
             .and_then(|tree| tree.calls.last())
             .map(|call| call.path.map(|(path, _)| path));
         let path = match parent {
-            None => self.path(None, function),
+            None => self.rows.path(&mut self.profile, None, function),
             Some(None) => None,
-            Some(Some(parent)) => self.path(Some(parent), function),
+            Some(Some(parent)) => self.rows.path(&mut self.profile, Some(parent), function),
         };
         let tree = self.trees.entry(goroutine).or_default();
         let level = tree.calls.len();
@@ -391,7 +368,8 @@ impl Aggregator {
         let root_ns = tree.finished_root_ns();
         let finished_ns = root_ns.filter(|_| tree.has_records());
         if let Some(root) = tree.root {
-            self.count_tree(root.function, finished_ns);
+            self.rows
+                .count_tree(&mut self.profile, root.function, finished_ns);
         }
         if finished_ns.is_some() {
             for in_tree in &tree.functions {
@@ -413,6 +391,16 @@ impl Aggregator {
             }
         }
         self.keep_example(tree);
+    }
+
+    fn function(&mut self, id: FunctionId, name_of: &mut NameOf<'_>) -> usize {
+        let function = self.rows.function(&mut self.profile, id, name_of);
+        let without_watches = self.profile.functions.get(self.function_watches.len()..);
+        for new in without_watches.unwrap_or_default() {
+            self.function_watches
+                .push(self.watches.of_function(&new.name));
+        }
+        function
     }
 
     fn keep_example(&mut self, mut tree: Box<OpenTree>) {
@@ -444,69 +432,6 @@ impl Aggregator {
                 found.example_score = score.unwrap_or_default();
                 found.example = Some(Rc::clone(&kept));
             }
-        }
-    }
-
-    fn function(&mut self, id: FunctionId, name_of: &mut NameOf<'_>) -> usize {
-        if let Some(&function) = self.functions_by_id.get(&id) {
-            return function;
-        }
-        let name = name_of(id).unwrap_or_else(|| "?".to_owned());
-        let function = match self.functions_by_name.get(&name) {
-            Some(&function) => function,
-            None => {
-                let function = self.profile.functions.len();
-                self.function_watches.push(self.watches.of_function(&name));
-                self.profile.functions.push(FunctionProfile {
-                    name: name.clone(),
-                    calls: CallStatistics::new(EXACT_DURATIONS, TREE_SAMPLES),
-                });
-                self.functions_by_name.insert(name, function);
-                function
-            }
-        };
-        self.functions_by_id.insert(id, function);
-        function
-    }
-
-    fn path(&mut self, parent: Option<usize>, function: usize) -> Option<usize> {
-        if let Some(&path) = self.paths_by_step.get(&(parent, function)) {
-            return Some(path);
-        }
-        let level = match parent {
-            None => 0,
-            Some(parent) => self.profile.paths.get(parent)?.level + 1,
-        };
-        if self.profile.paths.len() >= MAX_PATHS || level >= MAX_PATH_LEVELS {
-            return None;
-        }
-        let path = self.profile.paths.len();
-        self.profile.paths.push(PathProfile {
-            parent,
-            function,
-            level,
-            calls: CallStatistics::new(EXACT_PATH_DURATIONS, PATH_TREE_SAMPLES),
-        });
-        self.paths_by_step.insert((parent, function), path);
-        Some(path)
-    }
-
-    fn count_tree(&mut self, function: usize, finished_ns: Option<u64>) {
-        let roots = &mut self.profile.roots;
-        let position = *self.roots_by_function.entry(function).or_insert_with(|| {
-            roots.push(RootProfile {
-                function,
-                ..RootProfile::default()
-            });
-            roots.len() - 1
-        });
-        let Some(root) = roots.get_mut(position) else {
-            return;
-        };
-        root.trees += 1;
-        if let Some(duration_ns) = finished_ns {
-            root.finished += 1;
-            root.total_ns = root.total_ns.saturating_add(duration_ns);
         }
     }
 }

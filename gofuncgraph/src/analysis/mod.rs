@@ -4,7 +4,8 @@
 //! [`diff`] puts two profiles side by side; [`check`] applies [`Rule`]s to one. It knows nothing
 //! of files and nothing of text but the grammar of rules.
 //!
-//! - `aggregate`, `open_tree`, `outcome`, `watch`, `slow_tree`: lines become a profile.
+//! - `aggregate`, `profile_rows`, `open_tree`, `outcome`, `watch`, `slow_tree`: lines become a
+//!   profile.
 //! - `durations`, `profile`: what a profile holds.
 //! - `significance`, `random`: whether a difference is more than chance.
 //! - `compare`, `check`, `rule`, `rule_parser`: what is made of profiles.
@@ -16,6 +17,7 @@ mod durations;
 mod open_tree;
 mod outcome;
 mod profile;
+mod profile_rows;
 mod random;
 mod rule;
 mod rule_parser;
@@ -25,7 +27,6 @@ mod watch;
 
 pub use aggregate::{
     AggregatingSink, Aggregator, AggregatorSettings, DEFAULT_SAMPLE_BYTES, DEFAULT_TREE_RECORDS,
-    MAX_PATH_LEVELS, MAX_PATHS, NameOf,
 };
 pub use check::{Compared, DEFAULT_LEVEL, Finding, Gap, Measure, Recorded, Verdict, check};
 pub use compare::{
@@ -38,6 +39,7 @@ pub use profile::{
     CallStatistics, FunctionProfile, Losses, PathProfile, Profile, RootProfile, TreeShare,
     Unmeasured,
 };
+pub use profile_rows::{MAX_PATH_LEVELS, MAX_PATHS, NameOf};
 pub use rule::{Comparison, Limit, Metric, Rule, RuleError, parse_rules};
 pub use slow_tree::{SlowCall, SlowTree};
 pub use watch::{Example, FunctionPattern, Watch, Watched};
