@@ -12,11 +12,14 @@ static USED_BYTES: AtomicUsize = AtomicUsize::new(0);
 pub struct Counted;
 
 fn take(bytes: usize) {
-    let used = USED_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    let before = USED_BYTES.fetch_add(bytes, Ordering::Relaxed);
+    let used = before.saturating_add(bytes);
     if used > LIMIT_BYTES {
         // What prints may need memory itself.
         USED_BYTES.store(0, Ordering::Relaxed);
-        panic!("{used} bytes are in use, {bytes} of them asked for just now");
+        eprintln!("{used} bytes are in use, {bytes} of them asked for just now");
+        // An allocator must not unwind. libFuzzer keeps the input of a process that aborts.
+        std::process::abort();
     }
 }
 
@@ -24,7 +27,8 @@ fn give_back(bytes: usize) {
     USED_BYTES.fetch_sub(bytes, Ordering::Relaxed);
 }
 
-// SAFETY: everything is handed to the system's allocator as it came.
+// SAFETY: everything is handed to the system's allocator as it came, and nothing unwinds: what
+// counts only adds, prints and aborts.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         take(layout.size());
