@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use gofuncgraph::analysis::{
     self, Aggregator, AggregatorSettings, DEFAULT_LEVEL, DIFF_LEVEL, Profile, Recorded, Watched,
 };
-use gofuncgraph::cli::{self, Command, Environment, OutputMode, ReplaySettings, SortKey};
+use gofuncgraph::cli::{self, Command, Environment, Format, OutputMode, ReplaySettings, SortKey};
 use gofuncgraph::events::{Event, Symbols};
 use gofuncgraph::output::{
     CheckReport, DiffHeading, WallClock, write_check_junit, write_check_markdown, write_check_text,
@@ -20,16 +20,6 @@ use serde::de::IgnoredAny;
 
 /// What is kept of a format's output to look at it as a whole.
 const KEPT_BYTES: usize = 1 << 20;
-
-const FORMATS: [&str; 7] = [
-    "text",
-    "graph",
-    "functrace",
-    "jsonl",
-    "chrome",
-    "folded",
-    "summary",
-];
 
 /// Options of `replay`; all formats are asked for beside.
 const VIEWS: [&[&str]; 12] = [
@@ -107,7 +97,7 @@ pub fn look_at(recording: &[u8]) {
 }
 
 fn settings(options: &[&str]) -> ReplaySettings {
-    let files = FORMATS.map(|format| format!("{format}:{format}"));
+    let files = Format::ALL.map(|format| format!("{0}:{0}", format.name()));
     let formats = files.iter().flat_map(|format| ["-f", format.as_str()]);
     let words: Vec<&str> = ["gofuncgraph", "replay"]
         .into_iter()
@@ -147,7 +137,7 @@ fn show(recording: &[u8], settings: &ReplaySettings) {
         output_is_terminal: false,
         screen: None,
     };
-    let mut kept = vec![Kept::default(); FORMATS.len()];
+    let mut kept = vec![Kept::default(); Format::ALL.len()];
     let mut keep = |DestinationId(destination), bytes: &mut Vec<u8>| {
         kept[destination].push(bytes);
         bytes.clear();
@@ -164,8 +154,8 @@ fn show(recording: &[u8], settings: &ReplaySettings) {
     let _ = view.statistics();
     let _ = outcome.map_err(|error| error.to_string());
     drop(view);
-    for (format, kept) in FORMATS.iter().zip(kept) {
-        kept.check(format);
+    for (format, kept) in Format::ALL.into_iter().zip(kept) {
+        kept.check(format.name());
     }
 }
 

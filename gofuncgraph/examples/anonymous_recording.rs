@@ -5,7 +5,6 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 
-use gofuncgraph::plan::{PlannedFunction, ProbePlan};
 use gofuncgraph::recording::{
     ReadEnd, RecordedHost, RecordedZone, RecordingReader, RecordingWriter,
 };
@@ -21,17 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Some(ReadEnd::Whole(end)) = reader.end().copied() else {
         return Err("the recording was cut".into());
     };
-    let functions = symbols.functions().into_iter();
-    let plan = ProbePlan {
-        functions: functions
-            .map(|function| PlannedFunction {
-                name: function.name.to_string(),
-                start: function.start,
-                is_target: function.is_target,
-            })
-            .collect(),
-        ..ProbePlan::default()
-    };
+    let plan = symbols.plan();
 
     let mut reader = RecordingReader::new(&bytes[..])?;
     let mut header = reader.header().clone();

@@ -15,7 +15,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gofuncgraph::events::Event;
-use gofuncgraph::plan::{PlannedFunction, ProbePlan};
 use gofuncgraph::recording::{LossCounters, RecordingReader, RecordingWriter};
 
 /// Ways to look at a recording that the fuzz target has; this byte chooses.
@@ -71,17 +70,7 @@ fn beginning(recording: &[u8], events_kept: usize) -> Result<Vec<u8>, Box<dyn Er
     while reader.read_events(&mut |event| events.push(event))? != 0 {}
     events.truncate(events_kept);
     let symbols = reader.symbols();
-    let functions = symbols.functions().into_iter();
-    let plan = ProbePlan {
-        functions: functions
-            .map(|function| PlannedFunction {
-                name: function.name.to_string(),
-                start: function.start,
-                is_target: function.is_target,
-            })
-            .collect(),
-        ..ProbePlan::default()
-    };
+    let plan = symbols.plan();
     let mut writer = RecordingWriter::new(reader.header(), &plan, Box::new(symbols));
     let mut kept = Vec::new();
     for block in events.chunks(BLOCK_EVENTS) {

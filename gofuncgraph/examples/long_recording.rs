@@ -97,19 +97,7 @@ fn repeat(count: u64, recording: &str) -> Outcome {
     while reader.read_events(&mut |event| events.push(event))? != 0 {}
     eprintln!("{} events in {recording}", events.len());
     let header = reader.header().clone();
-    let plan = ProbePlan {
-        functions: reader
-            .symbols()
-            .functions()
-            .into_iter()
-            .map(|function| PlannedFunction {
-                name: function.name.to_string(),
-                start: function.start,
-                is_target: function.is_target,
-            })
-            .collect(),
-        ..ProbePlan::default()
-    };
+    let plan = reader.symbols().plan();
     let goids = events.iter().filter_map(|event| match event {
         Event::Goroutine { goroutine, .. } | Event::LossNoticed { goroutine, .. } => {
             Some(goroutine.goid)

@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use gate_simulator::GateSimulator;
+use gofuncgraph::cli::Format;
 use golden::*;
 use viewed::*;
 
@@ -138,15 +139,7 @@ fn cuts_do_not_change_whole_calls() {
 
 #[test]
 fn several_formats_at_once_are_what_each_is_alone() {
-    let formats = [
-        "text",
-        "graph",
-        "functrace",
-        "jsonl",
-        "chrome",
-        "folded",
-        "summary",
-    ];
+    let formats = Format::ALL.map(Format::name);
     let names: Vec<String> = formats
         .iter()
         .map(|format| format!("{format}:{format}.out"))

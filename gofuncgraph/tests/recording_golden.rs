@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use gofuncgraph::cli::Format;
 use gofuncgraph::recording::{EndReason, ReadEnd, RecordingReader};
 
 fn golden(name: &str) -> PathBuf {
@@ -52,20 +53,11 @@ fn the_examples_recording_as_text() {
     assert_golden("example_stream.txt", &replay(&recording, &options).stdout);
 }
 
-const FORMATS: [&str; 7] = [
-    "text",
-    "graph",
-    "functrace",
-    "jsonl",
-    "chrome",
-    "folded",
-    "summary",
-];
-
 #[test]
 fn the_examples_recording_in_every_format() {
     let recording = golden("example.rec");
-    for format in FORMATS.into_iter().filter(|format| *format != "text") {
+    let others = Format::ALL.into_iter().filter(|it| *it != Format::Text);
+    for format in others.map(Format::name) {
         let shown = replay(&recording, &["-f", format]).stdout;
         assert_golden(&format!("example.{format}"), &shown);
     }
@@ -77,7 +69,7 @@ fn the_go_commands_recording_in_every_format() {
     let recording = golden("go-list.rec");
     let slow = ["--calls-slower-than", "1ms", "--max-depth", "6"];
     let mut sums = String::new();
-    for format in FORMATS {
+    for format in Format::ALL.map(Format::name) {
         let shown = replay(&recording, &[&["-f", format], &slow[..]].concat()).stdout;
         assert_golden(&format!("go-list-slow.{format}"), &shown);
         let whole = replay(&recording, &["-f", format]).stdout;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use gofuncgraph::binary::{LoadBias, RuntimeAddress, VirtualAddress};
+use gofuncgraph::cli::Format;
 use gofuncgraph::events::{
     CallSite, CodePosition, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
     SequencePosition, Symbols,
@@ -189,15 +190,7 @@ fn a_small_recording_makes_no_large_process() {
     assert!(recording.len() < 300_000, "{} bytes", recording.len());
     let file = tempfile::NamedTempFile::new().expect("there is room");
     fs::write(file.path(), recording).expect("there is room");
-    for format in [
-        "text",
-        "graph",
-        "functrace",
-        "jsonl",
-        "chrome",
-        "folded",
-        "summary",
-    ] {
+    for format in Format::ALL.map(Format::name) {
         let output = Command::new("sh")
             .args([
                 "-c",

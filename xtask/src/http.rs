@@ -80,10 +80,28 @@ impl Drop for Requests {
     }
 }
 
+/// A server that gives `answer` to the first request, which its thread returns, and ends.
+#[cfg(test)]
+pub(crate) fn answer_once(answer: &'static [u8]) -> (SocketAddr, JoinHandle<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        stream.write_all(answer).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    (address, server)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
 
     #[test]
     fn the_status_is_the_second_word() {
@@ -95,21 +113,7 @@ mod tests {
 
     #[test]
     fn a_page_is_asked_for_and_its_status_returned() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
-                request.push(byte[0]);
-            }
-            stream
-                .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-                .unwrap();
-            String::from_utf8(request).unwrap()
-        });
+        let (address, server) = answer_once(b"HTTP/1.1 204 No Content\r\n\r\n");
         assert_eq!(get(address, "/bar").unwrap(), 204);
         assert!(server.join().unwrap().starts_with("GET /bar HTTP/1.1\r\n"));
     }

@@ -219,21 +219,29 @@ pub enum Format {
     Summary,
 }
 
-const FORMATS: [(&str, Format); 7] = [
-    ("text", Format::Text),
-    ("graph", Format::Graph),
-    ("functrace", Format::Functrace),
-    ("jsonl", Format::Jsonl),
-    ("chrome", Format::Chrome),
-    ("folded", Format::Folded),
-    ("summary", Format::Summary),
-];
-
 impl Format {
+    /// All of them, as the documents order them.
+    pub const ALL: [Self; 7] = [
+        Self::Text,
+        Self::Graph,
+        Self::Functrace,
+        Self::Jsonl,
+        Self::Chrome,
+        Self::Folded,
+        Self::Summary,
+    ];
+
     /// What it is called on the command line.
     pub fn name(self) -> &'static str {
-        let named = FORMATS.iter().find(|(_, format)| *format == self);
-        named.map_or("?", |(name, _)| name)
+        match self {
+            Self::Text => "text",
+            Self::Graph => "graph",
+            Self::Functrace => "functrace",
+            Self::Jsonl => "jsonl",
+            Self::Chrome => "chrome",
+            Self::Folded => "folded",
+            Self::Summary => "summary",
+        }
     }
 }
 
@@ -370,15 +378,12 @@ fn parse_request(text: &str) -> Result<Request, String> {
             "a recording beside other output needs a file: write record:FILE".to_owned()
         });
     }
-    match FORMATS.iter().find(|(known, _)| *known == name) {
-        Some(&(_, format)) => Ok(Request::Format(FormatRequest { format, file })),
-        None => {
-            let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
-            Err(format!(
-                "'{name}' is no format: use {} or record:FILE",
-                names.join(", ")
-            ))
-        }
+    match Format::ALL.into_iter().find(|format| format.name() == name) {
+        Some(format) => Ok(Request::Format(FormatRequest { format, file })),
+        None => Err(format!(
+            "'{name}' is no format: use {} or record:FILE",
+            Format::ALL.map(Format::name).join(", ")
+        )),
     }
 }
 

@@ -5,7 +5,7 @@ pub use super::definitions::RecordedFunction;
 use super::definitions::{RecordedPosition, Tables};
 use crate::binary::{SourceLine, VirtualAddress};
 use crate::events::{CallSite, CodePosition, Symbols};
-use crate::plan::{FunctionId, SiteId};
+use crate::plan::{FunctionId, PlannedFunction, ProbePlan, SiteId};
 
 /// Names and source lines that a recording defines. Clones share what is defined, and know what
 /// a [`RecordingReader`](super::RecordingReader) has read so far.
@@ -30,6 +30,21 @@ impl RecordedSymbols {
     /// All are known when the first event is.
     pub fn functions(&self) -> Vec<RecordedFunction> {
         self.tables.borrow().functions.clone()
+    }
+
+    /// [`functions`](Self::functions) as a plan without probes: for a
+    /// [`RecordingWriter`](super::RecordingWriter) that copies what is read.
+    pub fn plan(&self) -> ProbePlan {
+        let tables = self.tables.borrow();
+        let functions = tables.functions.iter().map(|function| PlannedFunction {
+            name: function.name.to_string(),
+            start: function.start,
+            is_target: function.is_target,
+        });
+        ProbePlan {
+            functions: functions.collect(),
+            ..ProbePlan::default()
+        }
     }
 }
 
