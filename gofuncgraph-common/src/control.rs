@@ -55,6 +55,23 @@ pub struct SiteState {
     pub address: u64,
 }
 
+/// What is known of the place that a call returns to; in the `OBSERVED_RETURNS` map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReturnPlace {
+    /// 0: an observer is there. Else the caller returns at once, and its own return address
+    /// stands so many bytes above the call's.
+    pub caller_slot_bytes: u32,
+    /// Entry site of that caller; [`NO_SITE`] if it is not traced or an observer is there.
+    pub caller_site: u32,
+}
+
+/// [`ReturnPlace::caller_site`] of what is no site.
+pub const NO_SITE: u32 = u32::MAX;
+
+/// Callers at most that are looked through for the one whose return is seen.
+pub const MAX_CHAIN: u32 = 8;
+
 /// Names a goroutine of a process.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,6 +155,8 @@ const _: () = {
     assert!(size_of::<SiteState>() == 16);
     assert!(offset_of!(SiteState, tier) == 4);
     assert!(offset_of!(SiteState, address) == 8);
+    assert!(size_of::<ReturnPlace>() == 8);
+    assert!(offset_of!(ReturnPlace, caller_site) == 4);
     assert!(size_of::<GoroutineKey>() == 16);
     assert!(offset_of!(GoroutineKey, goid) == 8);
     assert!(size_of::<GoroutineState>() == 72);
@@ -153,7 +172,9 @@ const _: () = {
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Control, GoroutineKey, GoroutineState, ProcessState, SiteState, TraceConfig};
+    use super::{
+        Control, GoroutineKey, GoroutineState, ProcessState, ReturnPlace, SiteState, TraceConfig,
+    };
 
     // SAFETY: repr(C), integers only, no implicit padding (sizes asserted above), any bytes are valid.
     unsafe impl aya::Pod for TraceConfig {}
@@ -161,6 +182,8 @@ mod pod {
     unsafe impl aya::Pod for Control {}
     // SAFETY: as above.
     unsafe impl aya::Pod for SiteState {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for ReturnPlace {}
     // SAFETY: as above.
     unsafe impl aya::Pod for GoroutineKey {}
     // SAFETY: as above.

@@ -11,13 +11,14 @@ mod counters;
 mod records;
 
 pub use control::{
-    Control, GoroutineKey, GoroutineState, ProcessState, SiteState, TraceConfig, UNOBSERVED_FRAMES,
-    UnobservedFrame, goroutine_flags, process_flags, site_flags,
+    Control, GoroutineKey, GoroutineState, MAX_CHAIN, NO_SITE, ProcessState, ReturnPlace,
+    SiteState, TraceConfig, UNOBSERVED_FRAMES, UnobservedFrame, goroutine_flags, process_flags,
+    site_flags,
 };
 pub use counters::{COUNTER_COUNT, Counter};
 pub use records::{
-    CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader, RecordKind, ReturnRecord,
-    SampleRecord, record_flags,
+    ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader,
+    RecordKind, ReturnRecord, SampleRecord, record_flags,
 };
 
 /// Names of the maps in the eBPF object.
@@ -35,7 +36,7 @@ pub mod map_names {
     /// Array with one u64: not 0 once a traced process has replaced its program image. Only then
     /// can a gate belong to an image that is gone.
     pub const IMAGES_CHANGED: &str = "IMAGES_CHANGED";
-    /// Hash whose keys are the virtual return addresses at which an observer is.
+    /// Hash of virtual return addresses to [`ReturnPlace`](crate::ReturnPlace).
     pub const OBSERVED_RETURNS: &str = "OBSERVED_RETURNS";
     /// Per-CPU array of u64, indexed by [`Counter`](crate::Counter).
     pub const COUNTERS: &str = "COUNTERS";

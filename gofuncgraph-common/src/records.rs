@@ -20,6 +20,9 @@ pub enum RecordKind {
     Sample = 7,
     /// A [`SampleRecord`] of an observer that was reached and had nothing to tell.
     IdleSample = 8,
+    /// A [`SampleRecord`] of a call of a promoted function whose callers return at once: where
+    /// the last of them returns to there is no observer.
+    Missed = 9,
 }
 
 impl RecordKind {
@@ -34,6 +37,7 @@ impl RecordKind {
             6 => Self::Observed,
             7 => Self::Sample,
             8 => Self::IdleSample,
+            9 => Self::Missed,
             _ => return None,
         })
     }
@@ -68,6 +72,11 @@ pub mod record_flags {
     pub const PROMOTED: u16 = 1 << 2;
     /// The same, but there is no observer at this call's return site.
     pub const UNOBSERVED: u16 = 1 << 3;
+    /// The same, but a caller returns as soon as the call does, and that is seen: a
+    /// [`ChainedEntryRecord`](super::ChainedEntryRecord).
+    pub const CHAINED: u16 = 1 << 5;
+    /// The same, and it is seen at the caller's RET.
+    pub const ENDS_AT_RETURN: u16 = 1 << 6;
     /// This return is told of beside the observer, to check that; it ends nothing.
     pub const VERIFY: u16 = 1 << 4;
 }
@@ -92,13 +101,25 @@ pub struct EntryRecord {
     pub flags: u16,
 }
 
+/// A call begins that returns to where its caller returns at once.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChainedEntryRecord {
+    /// Flags include [`record_flags::CHAINED`].
+    pub entry: EntryRecord,
+    /// Where the caller returns to whose observer tells of the end, a runtime address; with
+    /// [`record_flags::ENDS_AT_RETURN`] the depth of the caller whose RET does.
+    pub end: u64,
+}
+
 /// One of many calls outside of any tree, or of many idle hits of an observer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SampleRecord {
     /// Kind [`RecordKind::Sample`] or [`RecordKind::IdleSample`]; sequence and goid are 0.
     pub header: RecordHeader,
-    /// As in [`EntryRecord::return_address`]; 0 of an observer.
+    /// As in [`EntryRecord::return_address`]; 0 of an observer. Of a call that was missed where
+    /// a caller returns to, or 0 if too many callers return at once.
     pub return_address: u64,
     /// As in [`EntryRecord::instruction_pointer`]; 0 of an observer.
     pub instruction_pointer: u64,
@@ -106,6 +127,9 @@ pub struct SampleRecord {
     pub site: u32,
     /// Always 0.
     pub padding: u32,
+    /// Of a call outside of any tree where a caller returns to, if the call's end is seen there
+    /// or would have to be; else 0.
+    pub end: u64,
 }
 
 /// A call ends at a RET instruction, or an observer was passed.
@@ -197,7 +221,10 @@ const _: () = {
     assert!(offset_of!(ReturnRecord, site) == 40);
     assert!(offset_of!(ReturnRecord, tree) == 44);
     assert!(offset_of!(ReturnRecord, flags) == 46);
-    assert!(size_of::<SampleRecord>() == 56);
+    assert!(size_of::<ChainedEntryRecord>() == 72);
+    assert!(offset_of!(ChainedEntryRecord, end) == 64);
+    assert!(size_of::<SampleRecord>() == 64);
+    assert!(offset_of!(SampleRecord, end) == 56);
     assert!(offset_of!(SampleRecord, return_address) == 32);
     assert!(offset_of!(SampleRecord, instruction_pointer) == 40);
     assert!(offset_of!(SampleRecord, site) == 48);

@@ -5,14 +5,16 @@ use aya_ebpf::helpers::bpf_get_attach_cookie;
 use aya_ebpf::programs::ProbeContext;
 use aya_log_ebpf::debug;
 use gofuncgraph_common::{
-    CloseCause, Control, Counter, EntryRecord, GoroutineKey, RecordKind, record_flags, site_flags,
+    ChainedEntryRecord, CloseCause, Control, Counter, EntryRecord, GoroutineKey, RecordKind,
+    record_flags, site_flags,
 };
 
+use crate::chain::{End, find_end};
 use crate::counters::count;
 use crate::goroutine::{current_g, goroutine_key, is_running_goroutine, read_word, stack_depth};
 use crate::maps;
 use crate::ring;
-use crate::sample;
+use crate::sample::{self, SampledCall};
 use crate::stack;
 use crate::tree::Gate;
 use crate::watch;
@@ -62,9 +64,15 @@ pub fn handle(ctx: &ProbeContext) {
     let Some(key) = goroutine_key(g) else {
         return;
     };
+    let promoted_address = if state.tier == 0 { 0 } else { state.address };
     let mut gate = Gate::find(key);
     if gate.is_none() && !is_target {
-        sample::outside_of_trees(site, key.tgid, regs.rsp, regs.rip);
+        let call = SampledCall {
+            site,
+            tgid: key.tgid,
+            instruction_pointer: regs.rip,
+        };
+        sample::outside_of_trees(call, g, regs.rsp, promoted_address);
         return;
     }
     let Some(depth_bytes) = stack_depth(g, regs.rsp) else {
@@ -75,7 +83,7 @@ pub fn handle(ctx: &ProbeContext) {
         depth_bytes,
         stack_pointer: regs.rsp,
         instruction_pointer: regs.rip,
-        promoted_address: if state.tier == 0 { 0 } else { state.address },
+        promoted_address,
     };
     let root_depth_bytes = match gate {
         Some(mut open) if !open.is_stale() => {
@@ -148,17 +156,24 @@ fn write_entry(control: *mut Control, mut gate: Gate, call: &Call, flags: u16) {
     // in between; 0 is no function's address and prints as unknown.
     let return_address = read_word(call.stack_pointer).unwrap_or(0);
     let mut flags = flags;
+    let mut chained = 0;
     if call.promoted_address != 0 {
-        let load_bias = call.instruction_pointer.wrapping_sub(call.promoted_address);
-        if maps::is_observed(return_address.wrapping_sub(load_bias)) {
-            flags |= record_flags::PROMOTED;
-        } else {
-            flags |= record_flags::PROMOTED | record_flags::UNOBSERVED;
-            gate.watch_unobserved(call.depth_bytes, return_address);
+        flags |= record_flags::PROMOTED;
+        match promoted_end(&mut gate, call, return_address) {
+            End::Observer => {}
+            End::CallersObserver(address) => {
+                flags |= record_flags::CHAINED;
+                chained = address;
+            }
+            End::CallersReturn(depth_bytes) => {
+                flags |= record_flags::CHAINED | record_flags::ENDS_AT_RETURN;
+                chained = depth_bytes;
+            }
+            End::Nothing(_) => flags |= record_flags::UNOBSERVED,
         }
     }
     gate.set_deepest_open_bytes(call.depth_bytes);
-    let record = EntryRecord {
+    let mut record = EntryRecord {
         header: gate.next_header(RecordKind::Entry, size_of::<EntryRecord>()),
         depth_bytes: call.depth_bytes,
         return_address,
@@ -167,7 +182,42 @@ fn write_entry(control: *mut Control, mut gate: Gate, call: &Call, flags: u16) {
         tree: gate.tree(),
         flags,
     };
-    if !ring::write(control, record, Counter::EntriesLost) {
+    let written = if flags & record_flags::CHAINED == 0 {
+        ring::write(control, record, Counter::EntriesLost)
+    } else {
+        record.header.size = size_of::<ChainedEntryRecord>() as u16;
+        let record = ChainedEntryRecord {
+            entry: record,
+            end: chained,
+        };
+        ring::write(control, record, Counter::EntriesLost)
+    };
+    if !written {
         gate.note_lost();
     }
+}
+
+/// What will tell of the end of a promoted function's call. If nothing will, the frame is
+/// watched, and user space is told where an observer is missing if the entry does not say so.
+#[inline(always)]
+fn promoted_end(gate: &mut Gate, call: &Call, return_address: u64) -> End {
+    let end = find_end(
+        call.stack_pointer,
+        call.depth_bytes,
+        gate.root_depth_bytes(),
+        return_address,
+        call.instruction_pointer.wrapping_sub(call.promoted_address),
+    );
+    if let End::Nothing(missing) = end {
+        gate.watch_unobserved(call.depth_bytes, return_address);
+        if missing != return_address {
+            let missed = SampledCall {
+                site: call.site,
+                tgid: gate.key.tgid,
+                instruction_pointer: call.instruction_pointer,
+            };
+            sample::missed(missed, missing);
+        }
+    }
+    end
 }

@@ -4,7 +4,8 @@ use aya_ebpf::Global;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use gofuncgraph_common::{
-    COUNTER_COUNT, Control, GoroutineKey, GoroutineState, ProcessState, SiteState, TraceConfig,
+    COUNTER_COUNT, Control, GoroutineKey, GoroutineState, ProcessState, ReturnPlace, SiteState,
+    TraceConfig,
 };
 
 /// Resized at load to `--buffer`.
@@ -27,7 +28,7 @@ pub static PROCESSES: HashMap<u32, ProcessState> = HashMap::with_max_entries(1 <
 
 /// Written by user space alone; grows while functions are promoted.
 #[map]
-pub static OBSERVED_RETURNS: HashMap<u64, u32> = HashMap::with_max_entries(1 << 16, 0);
+pub static OBSERVED_RETURNS: HashMap<u64, ReturnPlace> = HashMap::with_max_entries(1 << 16, 0);
 
 /// Written by the programs alone.
 #[map]
@@ -55,10 +56,12 @@ pub fn enabled_control() -> Option<*mut Control> {
     (enabled != 0).then_some(control)
 }
 
-/// Whether an observer is where calls return to `return_address`, a virtual address.
+/// What is known of the place where calls return to `return_address`, a virtual address.
 #[inline(always)]
-pub fn is_observed(return_address: u64) -> bool {
-    OBSERVED_RETURNS.get_ptr(return_address).is_some()
+pub fn return_place(return_address: u64) -> Option<ReturnPlace> {
+    let place = OBSERVED_RETURNS.get_ptr(return_address)?;
+    // SAFETY: a hash element stays mapped while the program runs.
+    Some(unsafe { *place })
 }
 
 /// What a site is.

@@ -4,34 +4,63 @@
 use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns};
 use gofuncgraph_common::{RecordHeader, RecordKind, SampleRecord};
 
-use crate::goroutine::read_word;
+use crate::chain::{End, find_end};
+use crate::goroutine::{find_stack_depth, read_word};
 use crate::maps::CONFIG;
 use crate::ring;
 
-/// A call outside of any tree.
+/// A call outside of any tree, on the goroutine of `g`.
 #[inline(always)]
-pub fn outside_of_trees(site: u32, tgid: u32, stack_pointer: u64, instruction_pointer: u64) {
+pub fn outside_of_trees(call: SampledCall, g: u64, stack_pointer: u64, promoted_address: u64) {
     if !is_chosen() {
         return;
     }
     let Some(return_address) = read_word(stack_pointer) else {
         return;
     };
-    write(
-        RecordKind::Sample,
-        tgid,
-        site,
-        return_address,
-        instruction_pointer,
-    );
+    let mut end = 0;
+    if promoted_address != 0
+        && let Ok(Some(depth_bytes)) = find_stack_depth(g, stack_pointer)
+    {
+        let load_bias = call.instruction_pointer.wrapping_sub(promoted_address);
+        end = match find_end(stack_pointer, depth_bytes, 0, return_address, load_bias) {
+            End::CallersObserver(address) | End::Nothing(address) if address != return_address => {
+                address
+            }
+            _ => 0,
+        };
+    }
+    write(RecordKind::Sample, call, return_address, end);
+}
+
+/// A call of a promoted function, in a tree, whose end nothing will tell of: `missing` is where
+/// a caller returns to, a runtime address.
+#[inline(always)]
+pub fn missed(call: SampledCall, missing: u64) {
+    write(RecordKind::Missed, call, missing, 0);
 }
 
 /// An observer was reached by a goroutine that has nothing open there.
 #[inline(always)]
 pub fn idle_observer(observer: u32, tgid: u32) {
     if is_chosen() {
-        write(RecordKind::IdleSample, tgid, observer, 0, 0);
+        let observer = SampledCall {
+            site: observer,
+            tgid,
+            instruction_pointer: 0,
+        };
+        write(RecordKind::IdleSample, observer, 0, 0);
     }
+}
+
+/// What of a call all samples have.
+#[derive(Clone, Copy)]
+pub struct SampledCall {
+    /// The entry's, or the observer.
+    pub site: u32,
+    pub tgid: u32,
+    /// 0 of an observer.
+    pub instruction_pointer: u64,
 }
 
 #[inline(always)]
@@ -42,21 +71,22 @@ fn is_chosen() -> bool {
 }
 
 #[inline(always)]
-fn write(kind: RecordKind, tgid: u32, site: u32, return_address: u64, instruction_pointer: u64) {
+fn write(kind: RecordKind, call: SampledCall, return_address: u64, end: u64) {
     let record = SampleRecord {
         header: RecordHeader {
             kind: kind as u16,
             size: size_of::<SampleRecord>() as u16,
-            tgid,
+            tgid: call.tgid,
             sequence: 0,
             goid: 0,
             // SAFETY: a helper without preconditions.
             time_ns: unsafe { bpf_ktime_get_ns() },
         },
         return_address,
-        instruction_pointer,
-        site,
+        instruction_pointer: call.instruction_pointer,
+        site: call.site,
         padding: 0,
+        end,
     };
     ring::write_if_there_is_room(record);
 }

@@ -170,6 +170,53 @@ fn a_call_from_a_new_place_adopts_nothing() {
     assert_eq!(last.end, End::Approximate);
 }
 
+/// The places that are observed are those that the callers return to, which are not traced.
+#[test]
+fn calls_of_callers_that_return_at_once_end_with_these() {
+    let (binary, mut program) = promotion_program();
+    let options = ["-v", "-u", "main.leaf", "--promote", "auto"];
+    let mut tracer = Tracer::start(binary.path(), &options, &["main.rootOfChain"]);
+    let probes = memory::changed_code_bytes(&program, binary.path());
+    program.tell("chain", "done");
+    tracer.wait_until_said(PROMOTED);
+    // main.root is known to call it; runtime.sigpanic has come, and the RET has gone.
+    memory::wait_for_probes(probes + 1, &mut program, binary.path(), |_| {});
+    // Where a link returns to is told when it is missed.
+    memory::wait_for_probes(probes + 2, &mut program, binary.path(), |program| {
+        program.tell("chain", "done");
+    });
+    program.tell("chain", "done");
+    let outcome = tracer.stop();
+    outcome.summary().assert_nothing_lost();
+    let trace = outcome.trees();
+    let leaves: Vec<&Call> = trace.calls_of("main.leaf").collect();
+    let is_exact = |leaf: &&Call| matches!(leaf.end, End::Returned(Some(_)));
+    let (before, after) = leaves.split_at(leaves.len() - 300);
+    assert!(before[..300].iter().all(is_exact), "by its RET");
+    assert!(after.iter().all(is_exact), "by its callers' caller");
+    let is_known = |leaf: &&Call| is_exact(leaf) || leaf.end == End::Approximate;
+    assert!(before.iter().all(is_known) && !before.iter().all(is_exact));
+}
+
+/// A caller that is traced and has its RETs tells of both ends with them.
+#[test]
+fn a_call_ends_at_the_ret_of_a_caller_that_returns_at_once() {
+    let (binary, mut program) = promotion_program();
+    let options = ["-v", "-u", "main.leaf", "--promote", "auto"];
+    let targets = ["main.rootOfChain", "main.link"];
+    let mut tracer = Tracer::start(binary.path(), &options, &targets);
+    program.tell("chain", "done");
+    tracer.wait_until_said(PROMOTED);
+    program.tell("chain", "done");
+    let outcome = tracer.stop();
+    outcome.summary().assert_nothing_lost();
+    let trace = outcome.trees();
+    let leaves: Vec<&Call> = trace.calls_of("main.leaf").collect();
+    assert_eq!(leaves.len(), 2 * 300);
+    let is_exact = |leaf: &&Call| matches!(leaf.end, End::Returned(Some(_)));
+    assert!(leaves.iter().all(is_exact));
+}
+
 /// An observer that the program pays for again and again, and that tells nothing, is taken away.
 #[test]
 fn an_idle_observer_does_not_stay() {

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use gate_simulator::GateSimulator;
 use gofuncgraph::binary::{LoadBias, RuntimeAddress, VirtualAddress};
 use gofuncgraph::events::{
-    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
-    SequencePosition,
+    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
+    ObservedPlace, ProcessEnd, SequencePosition,
 };
 use gofuncgraph::output::{RenderingSink, Symbols, TextLayout, TextRenderer, TextSettings};
 use gofuncgraph::plan::{FunctionId, SiteId};
@@ -257,10 +257,15 @@ fn depth() -> impl Strategy<Value = FrameDepth> {
 
 fn goroutine_event() -> impl Strategy<Value = GoroutineEvent> {
     let function = || (0..golden::NAMES.len() as u32).prop_map(FunctionId);
+    let place = prop_oneof![
+        2 => Just(ObservedPlace::Own),
+        1 => any::<u64>().prop_map(|address| ObservedPlace::Caller(VirtualAddress(address))),
+        1 => depth().prop_map(ObservedPlace::CallersReturn),
+    ];
     let end_probe = prop_oneof![
         3 => Just(EndProbe::Return),
-        2 => prop::option::of((0..50u32).prop_map(SiteId))
-            .prop_map(|only_return| EndProbe::Observer { only_return }),
+        4 => (prop::option::of((0..50u32).prop_map(SiteId)), place)
+            .prop_map(|(only_return, place)| EndProbe::Observer { only_return, place }),
         1 => Just(EndProbe::None),
     ];
     let return_address = || prop_oneof![0..4u64, any::<u64>()];

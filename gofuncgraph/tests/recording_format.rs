@@ -16,7 +16,8 @@ use std::process::{Command, Output};
 
 use gofuncgraph::binary::SourceLine;
 use gofuncgraph::events::{
-    CloseCause, EndProbe, Event, FrameDepth, GoroutineEvent, ProcessEnd, SequencePosition, Symbols,
+    CloseCause, EndProbe, Event, FrameDepth, GoroutineEvent, ObservedPlace, ProcessEnd,
+    SequencePosition, Symbols,
 };
 use gofuncgraph::recording::{EndReason, LossCounters, ReadEnd, RecordedSymbols, RecordingReader};
 
@@ -183,10 +184,15 @@ fn describe(
             };
             let end_probe = match end_probe {
                 EndProbe::Return => String::new(),
-                EndProbe::Observer { only_return: None } => " observer".to_owned(),
-                EndProbe::Observer {
-                    only_return: Some(site),
-                } => format!(" observer {}", site.0),
+                EndProbe::Observer { only_return, place } => {
+                    let place = match place {
+                        ObservedPlace::Own => " observer".to_owned(),
+                        ObservedPlace::Caller(address) => format!(" observer@{:#x}", address.0),
+                        ObservedPlace::CallersReturn(depth) => format!(" return@{}", depth.bytes),
+                    };
+                    let site = only_return.map(|site| format!(" {}", site.0));
+                    place + &site.unwrap_or_default()
+                }
                 EndProbe::None => " unobserved".to_owned(),
             };
             let place = format!("{:#x} {place}{end_probe}", return_address.0);
@@ -302,6 +308,19 @@ fn every_kind_of_event_reads_alike() {
     observed.unobservable_returns = [gate_simulator::return_address(Some(golden::MIDDLE))].into();
     golden::plain_tree(&mut observed, golden::ELSEWHERE);
     golden::plain_tree(&mut observed, golden::ELSEWHERE);
+    // And where a function returns as soon as what it has called, promoted or not.
+    observed.returning_at_once = [golden::MIDDLE].into();
+    observed.unobservable_returns.clear();
+    for middle_is_promoted in [true, false] {
+        if !middle_is_promoted {
+            observed.promoted.remove(&golden::MIDDLE);
+        }
+        for function in [golden::ROOT, golden::MIDDLE, golden::LEAF] {
+            observed.call(golden::ELSEWHERE, function);
+        }
+        observed.ret(golden::ELSEWHERE);
+        observed.ret(golden::ELSEWHERE);
+    }
     observed.call(golden::ELSEWHERE, golden::ROOT);
     let (goroutine, time) = (golden::ELSEWHERE, observed.now);
     let mut position = SequencePosition {
@@ -335,6 +354,8 @@ fn every_kind_of_event_reads_alike() {
     for part in [
         " observer ",
         " observer\n",
+        " observer@0x",
+        " return@",
         " unobserved\n",
         "\tsignal-panic\n",
     ] {

@@ -1,6 +1,6 @@
 use gofuncgraph_common::{
-    CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader, RecordKind, ReturnRecord,
-    SampleRecord,
+    ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader,
+    RecordKind, ReturnRecord, SampleRecord, record_flags,
 };
 
 /// A record of the ring, with its kind's fields.
@@ -8,6 +8,8 @@ use gofuncgraph_common::{
 pub enum Record {
     /// A call begins.
     Entry(EntryRecord),
+    /// A call begins that returns to where its caller returns at once.
+    ChainedEntry(ChainedEntryRecord),
     /// A call ends at a RET.
     Return(ReturnRecord),
     /// An observer was passed.
@@ -16,6 +18,8 @@ pub enum Record {
     Sample(SampleRecord),
     /// An observer was reached and had nothing to tell, one of many such hits.
     IdleSample(SampleRecord),
+    /// A call of a promoted function of whose end nothing will tell.
+    Missed(SampleRecord),
     /// Frames end together.
     Close(CloseRecord, CloseCause),
     /// A process is gone.
@@ -77,6 +81,18 @@ impl Fields<'_> {
 }
 
 impl Fields<'_> {
+    fn entry_record(&mut self, header: RecordHeader) -> Option<EntryRecord> {
+        Some(EntryRecord {
+            header,
+            depth_bytes: self.u64()?,
+            return_address: self.u64()?,
+            instruction_pointer: self.u64()?,
+            site: self.u32()?,
+            tree: self.u16()?,
+            flags: self.u16()?,
+        })
+    }
+
     fn sample_record(&mut self, header: RecordHeader) -> Option<SampleRecord> {
         Some(SampleRecord {
             header,
@@ -84,6 +100,7 @@ impl Fields<'_> {
             instruction_pointer: self.u64()?,
             site: self.u32()?,
             padding: self.u32()?,
+            end: self.u64()?,
         })
     }
 
@@ -129,19 +146,20 @@ impl Record {
         fields: &mut Fields<'_>,
     ) -> Option<Self> {
         Some(match kind {
-            RecordKind::Entry => Self::Entry(EntryRecord {
-                header,
-                depth_bytes: fields.u64()?,
-                return_address: fields.u64()?,
-                instruction_pointer: fields.u64()?,
-                site: fields.u32()?,
-                tree: fields.u16()?,
-                flags: fields.u16()?,
-            }),
+            RecordKind::Entry => {
+                let entry = fields.entry_record(header)?;
+                if entry.flags & record_flags::CHAINED == 0 {
+                    Self::Entry(entry)
+                } else {
+                    let end = fields.u64()?;
+                    Self::ChainedEntry(ChainedEntryRecord { entry, end })
+                }
+            }
             RecordKind::Return => Self::Return(fields.return_record(header)?),
             RecordKind::Observed => Self::Observed(fields.return_record(header)?),
             RecordKind::Sample => Self::Sample(fields.sample_record(header)?),
             RecordKind::IdleSample => Self::IdleSample(fields.sample_record(header)?),
+            RecordKind::Missed => Self::Missed(fields.sample_record(header)?),
             RecordKind::Close => {
                 let record = CloseRecord {
                     header,
@@ -174,13 +192,17 @@ mod tests {
     }
 
     fn entry(size: u16) -> Vec<u8> {
+        entry_with_flags(size, 1)
+    }
+
+    fn entry_with_flags(size: u16, flags: u16) -> Vec<u8> {
         let mut bytes = header(1, size);
         bytes.extend(200u64.to_ne_bytes());
         bytes.extend(0x40_1000u64.to_ne_bytes());
         bytes.extend(0x40_2000u64.to_ne_bytes());
         bytes.extend(3u32.to_ne_bytes());
         bytes.extend(1u16.to_ne_bytes());
-        bytes.extend(1u16.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
         bytes
     }
 
@@ -215,6 +237,18 @@ mod tests {
         let mut bytes = entry(72);
         bytes.extend(9u64.to_ne_bytes());
         assert!(matches!(Record::decode(&bytes), Ok(Record::Entry(_))));
+    }
+
+    #[test]
+    fn an_entry_of_a_chained_call_says_where_its_end_is_seen() {
+        let mut bytes = entry_with_flags(72, record_flags::PROMOTED | record_flags::CHAINED);
+        bytes.extend(0x40_3000u64.to_ne_bytes());
+        let Ok(Record::ChainedEntry(record)) = Record::decode(&bytes) else {
+            panic!("not a chained entry");
+        };
+        assert_eq!((record.entry.depth_bytes, record.end), (200, 0x40_3000));
+        let cut = entry_with_flags(64, record_flags::CHAINED);
+        assert!(Record::decode(&cut).is_err());
     }
 
     #[test]

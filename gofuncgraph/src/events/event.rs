@@ -176,14 +176,28 @@ pub enum EndProbe {
     /// By probes on its function's RETs.
     #[default]
     Return,
-    /// By an observer at the place that it returns to.
+    /// By an observer.
     Observer {
         /// The function's RET, if it has only one.
         only_return: Option<SiteId>,
+        /// Where.
+        place: ObservedPlace,
     },
     /// Only by what happens later: its function's RETs have no probes, and the place that it
     /// returns to was not known.
     None,
+}
+
+/// What tells of the end of a promoted function's call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ObservedPlace {
+    /// The observer where it returns to.
+    #[default]
+    Own,
+    /// The observer where a caller returns to, which returns as soon as the call does.
+    Caller(VirtualAddress),
+    /// The RET of the caller that has this depth, and returns as soon as the call does.
+    CallersReturn(FrameDepth),
 }
 
 /// How a process stopped being what it was.

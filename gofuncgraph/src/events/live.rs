@@ -1,6 +1,8 @@
 use std::ops::ControlFlow;
 
-use gofuncgraph_common::{CloseCause as WireCause, RecordHeader, SampleRecord, record_flags};
+use gofuncgraph_common::{
+    CloseCause as WireCause, EntryRecord, RecordHeader, SampleRecord, record_flags,
+};
 
 use crate::binary::{RuntimeAddress, VirtualAddress};
 use crate::kernel::{GoroutineLoss, KernelError, Tracer};
@@ -9,7 +11,7 @@ use crate::promotion::CallCounts;
 
 use super::{
     CloseCause, EndProbe, Event, EventSource, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
-    ProcessEnd, Record, RecordError, SequencePosition,
+    ObservedPlace, ProcessEnd, Record, RecordError, SequencePosition,
 };
 
 /// What of a site is needed to understand its records.
@@ -209,7 +211,12 @@ impl LiveEvents {
                 match record {
                     Record::Sample(sample) => {
                         let call = sampled_call(&sample, known).ok_or(malformed)?;
-                        call_counts.add_sample(call.0, call.1);
+                        call_counts.add_sample(call.function, call.return_address, call.end);
+                        return Ok(None);
+                    }
+                    Record::Missed(sample) => {
+                        let call = sampled_call(&sample, known).ok_or(malformed)?;
+                        call_counts.add(call.function, call.return_address);
                         return Ok(None);
                     }
                     Record::IdleSample(sample) => {
@@ -287,12 +294,62 @@ fn only_returns(plan: &ProbePlan) -> Vec<Option<SiteId>> {
         .collect()
 }
 
-/// The function that was called outside of any tree, and where it returns to.
-fn sampled_call(sample: &SampleRecord, known: &Known) -> Option<(FunctionId, VirtualAddress)> {
+/// A call that a sample tells of.
+struct SampledCall {
+    function: FunctionId,
+    return_address: VirtualAddress,
+    /// Where a caller returns to, if that is where its end is to be seen.
+    end: Option<VirtualAddress>,
+}
+
+fn sampled_call(sample: &SampleRecord, known: &Known) -> Option<SampledCall> {
     let site = known.site(sample.site)?;
     let load_bias = RuntimeAddress(sample.instruction_pointer).load_bias(site.address);
-    let return_address = RuntimeAddress(sample.return_address).to_virtual(load_bias);
-    Some((site.function?, return_address))
+    let to_virtual = |address| RuntimeAddress(address).to_virtual(load_bias);
+    Some(SampledCall {
+        function: site.function?,
+        return_address: to_virtual(sample.return_address),
+        end: (sample.end != 0).then(|| to_virtual(sample.end)),
+    })
+}
+
+/// The entry of a call; `chained_end` is that of its record.
+fn entry_event(entry: &EntryRecord, chained_end: Option<u64>, known: &Known) -> Option<Event> {
+    let site = known.site(entry.site)?;
+    let function = site.function?;
+    let load_bias = RuntimeAddress(entry.instruction_pointer).load_bias(site.address);
+    let end_probe = if entry.flags & record_flags::PROMOTED == 0 {
+        EndProbe::Return
+    } else if entry.flags & record_flags::UNOBSERVED == 0 {
+        EndProbe::Observer {
+            only_return: known.only_return(function),
+            place: match chained_end {
+                None => ObservedPlace::Own,
+                Some(bytes) if entry.flags & record_flags::ENDS_AT_RETURN != 0 => {
+                    ObservedPlace::CallersReturn(FrameDepth { bytes })
+                }
+                Some(address) => {
+                    ObservedPlace::Caller(RuntimeAddress(address).to_virtual(load_bias))
+                }
+            },
+        }
+    } else {
+        EndProbe::None
+    };
+    Some(goroutine_event(
+        &entry.header,
+        entry.tree,
+        GoroutineEvent::Entry {
+            function,
+            depth: FrameDepth {
+                bytes: entry.depth_bytes,
+            },
+            return_address: RuntimeAddress(entry.return_address),
+            load_bias,
+            starts_tree: entry.flags & record_flags::STARTS_TREE != 0,
+            end_probe,
+        },
+    ))
 }
 
 /// What `record` says; `None` if it names a site that it cannot come from.
@@ -300,7 +357,7 @@ fn to_event(record: &Record, known: &Known) -> Option<Event> {
     let site = |id: u32| known.site(id);
     Some(match record {
         // It belongs to no goroutine's events.
-        Record::Sample(_) | Record::IdleSample(_) => return None,
+        Record::Sample(_) | Record::IdleSample(_) | Record::Missed(_) => return None,
         Record::Return(end) if end.flags & record_flags::VERIFY != 0 => goroutine_event(
             &end.header,
             end.tree,
@@ -322,31 +379,8 @@ fn to_event(record: &Record, known: &Known) -> Option<Event> {
                 ends_tree: end.flags & record_flags::ENDS_TREE != 0,
             },
         ),
-        Record::Entry(entry) => {
-            let site = site(entry.site)?;
-            goroutine_event(
-                &entry.header,
-                entry.tree,
-                GoroutineEvent::Entry {
-                    function: site.function?,
-                    depth: FrameDepth {
-                        bytes: entry.depth_bytes,
-                    },
-                    return_address: RuntimeAddress(entry.return_address),
-                    load_bias: RuntimeAddress(entry.instruction_pointer).load_bias(site.address),
-                    starts_tree: entry.flags & record_flags::STARTS_TREE != 0,
-                    end_probe: if entry.flags & record_flags::PROMOTED == 0 {
-                        EndProbe::Return
-                    } else if entry.flags & record_flags::UNOBSERVED == 0 {
-                        EndProbe::Observer {
-                            only_return: known.only_return(site.function?),
-                        }
-                    } else {
-                        EndProbe::None
-                    },
-                },
-            )
-        }
+        Record::Entry(entry) => entry_event(entry, None, known)?,
+        Record::ChainedEntry(chained) => entry_event(&chained.entry, Some(chained.end), known)?,
         Record::Return(end) => goroutine_event(
             &end.header,
             end.tree,

@@ -9,8 +9,8 @@ mod symbols;
 
 pub use decode::{Record, RecordError};
 pub use event::{
-    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
-    SequencePosition,
+    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
+    ObservedPlace, ProcessEnd, SequencePosition,
 };
 pub use live::LiveEvents;
 pub use source::EventSource;

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use gofuncgraph_common::{SiteState, map_names, site_flags};
+use gofuncgraph_common::{NO_SITE, ReturnPlace, SiteState, map_names, site_flags};
 
 use super::KernelError;
 use super::tracer::{Tracer, access_error, flags_of};
@@ -68,8 +68,43 @@ impl Tracer {
     /// # Errors
     /// If there is no room for more, or the map cannot be written.
     pub fn observe_return(&mut self, return_address: VirtualAddress) -> Result<(), KernelError> {
+        self.set_return_place(
+            return_address,
+            ReturnPlace {
+                caller_slot_bytes: 0,
+                caller_site: NO_SITE,
+            },
+        )
+    }
+
+    /// From now on the end of calls that return to `return_address` is taken to be that of their
+    /// caller: its return address stands `slot_bytes` above the call's, and `caller` is the site
+    /// of its entry, if it has one.
+    ///
+    /// # Errors
+    /// If there is no room for more, or the map cannot be written.
+    pub fn chain_return(
+        &mut self,
+        return_address: VirtualAddress,
+        slot_bytes: u32,
+        caller: Option<SiteId>,
+    ) -> Result<(), KernelError> {
+        self.set_return_place(
+            return_address,
+            ReturnPlace {
+                caller_slot_bytes: slot_bytes,
+                caller_site: caller.map_or(NO_SITE, |site| site.0),
+            },
+        )
+    }
+
+    fn set_return_place(
+        &mut self,
+        return_address: VirtualAddress,
+        place: ReturnPlace,
+    ) -> Result<(), KernelError> {
         self.observed_returns
-            .insert(return_address.0, 1, 0)
+            .insert(return_address.0, place, 0)
             .map_err(|error| access_error(map_names::OBSERVED_RETURNS, &error))
     }
 

@@ -8,7 +8,8 @@ use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use gofuncgraph_common::{
     CONFIG_GLOBAL, Control, Counter, GoroutineKey, GoroutineState, ProcessState, RecordHeader,
-    SiteState, TraceConfig, goroutine_flags, map_names, process_flags, program_names, site_flags,
+    ReturnPlace, SiteState, TraceConfig, goroutine_flags, map_names, process_flags, program_names,
+    site_flags,
 };
 
 use crate::binary::RuntimeOffsets;
@@ -116,7 +117,7 @@ pub struct Tracer {
     control: Array<MapData, Control>,
     pub(super) sites: Array<MapData, SiteState>,
     goroutines: HashMap<MapData, GoroutineKey, GoroutineState>,
-    pub(super) observed_returns: HashMap<MapData, u64, u32>,
+    pub(super) observed_returns: HashMap<MapData, u64, ReturnPlace>,
     processes: HashMap<MapData, u32, ProcessState>,
     counters: PerCpuArray<MapData, u64>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,

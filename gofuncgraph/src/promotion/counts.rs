@@ -18,10 +18,19 @@ impl CallCounts {
         *self.calls.entry((function, return_address)).or_default() += 1;
     }
 
-    /// A call outside of any tree, which stands for [`SAMPLE_ONE_OF`].
-    pub fn add_sample(&mut self, function: FunctionId, return_address: VirtualAddress) {
-        *self.calls.entry((function, return_address)).or_default() += u64::from(SAMPLE_ONE_OF);
-        *self.idle_hits.entry(return_address).or_default() -= i64::from(SAMPLE_ONE_OF);
+    /// A call outside of any tree, which stands for [`SAMPLE_ONE_OF`]. `end` is where a caller
+    /// returns to, if the call's end is to be seen there.
+    pub fn add_sample(
+        &mut self,
+        function: FunctionId,
+        return_address: VirtualAddress,
+        end: Option<VirtualAddress>,
+    ) {
+        for place in [Some(return_address), end].into_iter().flatten() {
+            *self.calls.entry((function, place)).or_default() += u64::from(SAMPLE_ONE_OF);
+        }
+        let seen_at = end.unwrap_or(return_address);
+        *self.idle_hits.entry(seen_at).or_default() -= i64::from(SAMPLE_ONE_OF);
     }
 
     /// The observer for calls that return to `return_address` was reached and had nothing to

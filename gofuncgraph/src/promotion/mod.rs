@@ -5,6 +5,9 @@
 //! which callers a function has is learned while tracing. So a function that is called often is
 //! *promoted*: observers are put where its calls return to, and its RET probes are taken away.
 //!
+//! Where a caller returns as soon as the call has returned, its own return address decides: such
+//! calls are *chained* to what tells of the caller's end.
+//!
 //! Pure: [`CallCounts`] and the executable's code in, [`Batch`]es out, which the session carries
 //! out in the kernel.
 //!
@@ -21,4 +24,4 @@ mod promoter;
 pub use callers::DirectCallers;
 pub use counts::CallCounts;
 pub use observer::{ObserverSite, find_observer};
-pub use promoter::{Batch, IdleObservers, NewObserver, Promoter, SAMPLE_ONE_OF};
+pub use promoter::{Batch, IdleObservers, NewChain, NewObserver, Promoter, SAMPLE_ONE_OF};

@@ -1,4 +1,4 @@
-use iced_x86::{FlowControl, Instruction, Mnemonic, Register};
+use iced_x86::{Code, FlowControl, Instruction, Mnemonic, Register};
 
 use crate::binary::disassembly::instructions;
 use crate::binary::{FileOffset, Function, GoBinary, VirtualAddress};
@@ -16,6 +16,9 @@ pub struct ObserverSite {
     pub file_offset: FileOffset,
     /// What a hit costs.
     pub cost: InstructionCost,
+    /// If the instruction is a RET, so that the caller returns as soon as the call has returned:
+    /// so far above the call's return address stands the caller's own.
+    pub caller_slot_bytes: Option<u32>,
 }
 
 /// Finds where an observer for the calls that return to `return_address` goes: the first
@@ -37,11 +40,12 @@ pub fn find_observer(
         return None;
     }
     let code = binary.code(return_address..end)?;
-    let (address, cost) = first_site(code, return_address)?;
+    let site = first_site(code, return_address)?;
     Some(ObserverSite {
-        address,
-        file_offset: binary.file_offset(address)?,
-        cost,
+        address: site.address,
+        file_offset: binary.file_offset(site.address)?,
+        cost: site.cost,
+        caller_slot_bytes: site.caller_slot_bytes,
     })
 }
 
@@ -55,8 +59,16 @@ pub(super) fn is_go_code(function: &Function<'_>) -> bool {
 /// (Go: src/runtime/asm_amd64.s).
 const GOROUTINE_EXIT: &str = "runtime.goexit";
 
+struct FirstSite {
+    address: VirtualAddress,
+    cost: InstructionCost,
+    caller_slot_bytes: Option<u32>,
+}
+
 /// The same in the code from `start` on.
-fn first_site(code: &[u8], start: VirtualAddress) -> Option<(VirtualAddress, InstructionCost)> {
+fn first_site(code: &[u8], start: VirtualAddress) -> Option<FirstSite> {
+    // The RET has taken the return address off the stack.
+    let mut slot_bytes = Some(WORD_BYTES);
     for instruction in instructions(code, start).take(MAX_INSTRUCTIONS) {
         if instruction.is_invalid() {
             return None;
@@ -66,16 +78,27 @@ fn first_site(code: &[u8], start: VirtualAddress) -> Option<(VirtualAddress, Ins
         let address = VirtualAddress(instruction.ip());
         let cost = probe_cost(bytes);
         if cost == Some(InstructionCost::Emulated) {
-            return Some((address, InstructionCost::Emulated));
+            return Some(FirstSite {
+                address,
+                cost: InstructionCost::Emulated,
+                caller_slot_bytes: None,
+            });
         }
         match instruction.flow_control() {
             FlowControl::Next => {
                 if lowers_stack_pointer(&instruction) {
                     return None;
                 }
+                let raised = raises_stack_pointer_by(&instruction);
+                slot_bytes = slot_bytes.zip(raised).and_then(|(a, b)| a.checked_add(b));
             }
             FlowControl::Return | FlowControl::IndirectCall | FlowControl::IndirectBranch => {
-                return cost.map(|cost| (address, cost));
+                let is_plain_return = instruction.code() == Code::Retnq;
+                return cost.map(|cost| FirstSite {
+                    address,
+                    cost,
+                    caller_slot_bytes: slot_bytes.filter(|_| is_plain_return),
+                });
             }
             _ => return None,
         }
@@ -83,11 +106,36 @@ fn first_site(code: &[u8], start: VirtualAddress) -> Option<(VirtualAddress, Ins
     None
 }
 
+const WORD_BYTES: u32 = 8;
+
+/// By how much an instruction that does not lower SP raises it, if that is known.
+fn raises_stack_pointer_by(instruction: &Instruction) -> Option<u32> {
+    match instruction.mnemonic() {
+        Mnemonic::Pop if instruction.op0_register() != Register::RSP => {
+            u32::try_from(instruction.stack_pointer_increment()).ok()
+        }
+        Mnemonic::Add if instruction.op0_register() == Register::RSP => {
+            let is_constant = instruction.try_immediate(1).is_ok();
+            is_constant.then(|| u32::try_from(instruction.immediate(1)).ok())?
+        }
+        // These only read it.
+        Mnemonic::Cmp | Mnemonic::Test => Some(0),
+        _ => (instruction.op0_register() != Register::RSP).then_some(0),
+    }
+}
+
 /// Whether frames that are over might not be deeper than SP behind it.
 fn lowers_stack_pointer(instruction: &Instruction) -> bool {
     let writes_sp = instruction.op0_register() == Register::RSP;
     match instruction.mnemonic() {
-        Mnemonic::Add | Mnemonic::Pop | Mnemonic::Cmp | Mnemonic::Test => false,
+        Mnemonic::Add => {
+            // `add $-0x80,%rsp` has a shorter encoding than the subtraction of 0x80.
+            writes_sp
+                && instruction
+                    .try_immediate(1)
+                    .is_ok_and(|by| by.cast_signed() < 0)
+        }
+        Mnemonic::Pop | Mnemonic::Cmp | Mnemonic::Test => false,
         Mnemonic::Push => true,
         _ => writes_sp || instruction.is_stack_instruction(),
     }
@@ -98,7 +146,12 @@ mod tests {
     use super::*;
 
     fn site(code: &[u8]) -> Option<(u64, InstructionCost)> {
-        first_site(code, VirtualAddress(0x1000)).map(|(address, cost)| (address.0 - 0x1000, cost))
+        let site = first_site(code, VirtualAddress(0x1000))?;
+        Some((site.address.0 - 0x1000, site.cost))
+    }
+
+    fn slot_bytes(code: &[u8]) -> Option<u32> {
+        first_site(code, VirtualAddress(0x1000))?.caller_slot_bytes
     }
 
     #[test]
@@ -126,7 +179,28 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_that_returns_at_once_has_its_return_address_above() {
+        // add $0x18,%rsp; pop %rbp; ret
+        let code = [0x48, 0x83, 0xc4, 0x18, 0x5d, 0xc3];
+        assert_eq!(slot_bytes(&code), Some(8 + 0x18 + 8));
+        // add $0x128,%rsp; pop %rbp; ret
+        let code = [0x48, 0x81, 0xc4, 0x28, 0x01, 0, 0, 0x5d, 0xc3];
+        assert_eq!(slot_bytes(&code), Some(8 + 0x128 + 8));
+        // mov %rax,%rbx; pop %rbp; ret
+        assert_eq!(slot_bytes(&[0x48, 0x89, 0xc3, 0x5d, 0xc3]), Some(8 + 8));
+        assert_eq!(slot_bytes(&[0xc3]), Some(8));
+        // add %rcx,%rsp; ret: by how much is not known.
+        assert_eq!(slot_bytes(&[0x48, 0x01, 0xcc, 0xc3]), None);
+        // ret $8; call *%rcx; je +0
+        assert_eq!(slot_bytes(&[0xc2, 0x08, 0x00]), None);
+        assert_eq!(slot_bytes(&[0xff, 0xd1]), None);
+        assert_eq!(slot_bytes(&[0x74, 0x00]), None);
+    }
+
+    #[test]
     fn what_cannot_be_told_is_left_alone() {
+        // add $-0x80,%rsp; nop
+        assert_eq!(site(&[0x48, 0x83, 0xc4, 0x80, 0x90]), None);
         // sub $8,%rsp; nop
         assert_eq!(site(&[0x48, 0x83, 0xec, 0x08, 0x90]), None);
         // ud2

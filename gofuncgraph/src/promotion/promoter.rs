@@ -6,7 +6,7 @@ use super::counts::CallCounts;
 use super::observer::ObserverSite;
 use crate::binary::{FileOffset, VirtualAddress};
 use crate::cli::PromotionChoice;
-use crate::plan::{FunctionId, ProbePlan};
+use crate::plan::{FunctionId, ProbePlan, SiteKind};
 
 /// Of the calls outside of trees, one of so many is looked at.
 pub const SAMPLE_ONE_OF: u32 = 64;
@@ -21,6 +21,10 @@ const MANY_IDLE_HITS: i64 = 20_000;
 /// Observers that there can be at most: the kernel side remembers no more return addresses.
 const MAX_OBSERVERS: usize = 1 << 15;
 
+/// Return addresses at most from where callers return at once. As many as observers: the kernel
+/// side remembers both.
+const MAX_CHAINS: usize = 1 << 15;
+
 /// An observer to put in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewObserver {
@@ -32,6 +36,17 @@ pub struct NewObserver {
     pub file_offset: FileOffset,
 }
 
+/// A place that calls return to from where their caller returns at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewChain {
+    /// Where the calls return to.
+    pub return_address: VirtualAddress,
+    /// So far above the call's return address stands the caller's own.
+    pub slot_bytes: u32,
+    /// The caller, if it is traced.
+    pub caller: Option<FunctionId>,
+}
+
 /// What is to be done, in the order of its fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -40,6 +55,8 @@ pub struct Batch {
     pub demoted: Vec<FunctionId>,
     /// Observers for promoted functions, and for those that are to be.
     pub observers: Vec<NewObserver>,
+    /// The same where callers return at once.
+    pub chains: Vec<NewChain>,
     /// Functions whose RET probes go when their observers are in place.
     pub promoted: Vec<FunctionId>,
 }
@@ -47,7 +64,10 @@ pub struct Batch {
 impl Batch {
     /// Nothing is to be done.
     pub fn is_empty(&self) -> bool {
-        self.demoted.is_empty() && self.observers.is_empty() && self.promoted.is_empty()
+        self.demoted.is_empty()
+            && self.observers.is_empty()
+            && self.chains.is_empty()
+            && self.promoted.is_empty()
     }
 }
 
@@ -85,6 +105,8 @@ enum Return {
     Observable(ObserverSite),
     /// An observer is in place.
     Observed { site: ObserverSite, number: u32 },
+    /// The caller returns from there at once.
+    Chained { chain: NewChain, is_in_place: bool },
     /// None can be placed, or the kernel refused it, or it cost more than it is good for.
     Unobservable,
 }
@@ -108,7 +130,10 @@ pub struct Promoter<'a> {
     returns: HashMap<VirtualAddress, Return>,
     /// Of observers, since they were last looked at.
     idle_hits: HashMap<VirtualAddress, i64>,
+    /// By the addresses of their RETs.
+    by_ret: HashMap<VirtualAddress, FunctionId>,
     observers: usize,
+    chains: usize,
 }
 
 impl<'a> Promoter<'a> {
@@ -137,13 +162,18 @@ impl<'a> Promoter<'a> {
             functions: functions.collect(),
             returns: HashMap::new(),
             idle_hits: HashMap::new(),
+            by_ret: HashMap::new(),
             observers: 0,
+            chains: 0,
         };
         // A function that is one RET has its entry there, which has to stay the last to be
         // attached.
         for (id, site) in plan.sites_with_ids() {
-            if let crate::plan::SiteKind::Return(function) = site.kind
-                && plan.is_entry_too(id)
+            let SiteKind::Return(function) = site.kind else {
+                continue;
+            };
+            promoter.by_ret.insert(site.address, function);
+            if plan.is_entry_too(id)
                 && let Some(state) = promoter.functions.get_mut(function.0 as usize)
             {
                 state.may_be_promoted = false;
@@ -275,7 +305,7 @@ impl<'a> Promoter<'a> {
             return;
         }
         let mut cheap_calls = 0_u64;
-        let mut missing = Vec::new();
+        let mut missing = Missing::default();
         let mut is_observable = true;
         let return_addresses: Vec<(VirtualAddress, u64)> = state
             .returns
@@ -283,22 +313,18 @@ impl<'a> Promoter<'a> {
             .map(|(return_address, calls)| (*return_address, *calls))
             .collect();
         for (return_address, calls) in return_addresses {
-            let site = match self.return_site(return_address) {
-                Return::Observable(site) => {
-                    missing.push((return_address, site));
-                    site
-                }
-                Return::Observed { site, .. } => site,
+            let place = self.return_place(id, return_address);
+            missing.add(return_address, place);
+            match place {
                 Return::Unobservable => {
                     is_observable = false;
                     break;
                 }
-            };
-            if site.cost.is_emulated() {
-                cheap_calls += calls;
+                place if place.is_cheap() => cheap_calls += calls,
+                _ => {}
             }
         }
-        let has_room = self.observers + missing.len() <= MAX_OBSERVERS;
+        let has_room = self.has_room_for(&missing);
         match tier {
             Tier::Returns => {
                 let is_worth_it = match self.choice {
@@ -307,14 +333,14 @@ impl<'a> Promoter<'a> {
                     _ => cheap_calls >= calls - calls / 4,
                 };
                 if is_observable && has_room && is_worth_it {
-                    missing.extend(self.callers_to_come(id));
-                    self.add_observers(missing, batch);
+                    self.add_callers_to_come(id, &mut missing);
+                    self.put_in_place(missing, batch);
                     batch.promoted.push(id);
                 }
             }
             Tier::Promoted => {
                 if is_observable && has_room {
-                    self.add_observers(missing, batch);
+                    self.put_in_place(missing, batch);
                 } else {
                     batch.demoted.push(id);
                     if let Some(state) = self.functions.get_mut(index) {
@@ -326,20 +352,28 @@ impl<'a> Promoter<'a> {
         }
     }
 
-    /// Places that calls of the function will return to if they come, as far as an observer is
-    /// cheap there.
-    fn callers_to_come(&mut self, function: FunctionId) -> Vec<(VirtualAddress, ObserverSite)> {
+    /// Adds the places that calls of the function will return to if they come, as far as seeing
+    /// that is cheap there.
+    fn add_callers_to_come(&mut self, function: FunctionId, missing: &mut Missing) {
         let callers = (self.find_callers)(function);
-        if callers.len() > MAX_CALLERS || self.observers + callers.len() > MAX_OBSERVERS {
-            return Vec::new();
+        if callers.len() > MAX_CALLERS {
+            return;
         }
-        let callers = callers.into_iter();
-        callers
-            .filter_map(|return_address| match self.return_site(return_address) {
-                Return::Observable(site) if site.cost.is_emulated() => Some((return_address, site)),
-                _ => None,
-            })
-            .collect()
+        let mut to_come = missing.clone();
+        for return_address in callers {
+            let place = self.return_place(function, return_address);
+            if place.is_cheap() {
+                to_come.add(return_address, place);
+            }
+        }
+        if self.has_room_for(&to_come) {
+            *missing = to_come;
+        }
+    }
+
+    fn has_room_for(&self, missing: &Missing) -> bool {
+        self.observers + missing.observers.len() <= MAX_OBSERVERS
+            && self.chains + missing.chains.len() <= MAX_CHAINS
     }
 
     fn calls_for_promotion(&self) -> u64 {
@@ -349,21 +383,39 @@ impl<'a> Promoter<'a> {
         }
     }
 
-    fn return_site(&mut self, return_address: VirtualAddress) -> Return {
+    /// What is known of where a call of `callee` returns to.
+    fn return_place(&mut self, callee: FunctionId, return_address: VirtualAddress) -> Return {
         match self.returns.entry(return_address) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(unknown) => {
-                let found = (self.find_observer)(return_address);
-                *unknown.insert(found.map_or(Return::Unobservable, Return::Observable))
+                let Some(site) = (self.find_observer)(return_address) else {
+                    return *unknown.insert(Return::Unobservable);
+                };
+                let caller = self.by_ret.get(&site.address).copied();
+                *unknown.insert(match site.caller_slot_bytes {
+                    // In a recursion every level would be another link of the chain.
+                    Some(slot_bytes) if caller != Some(callee) => Return::Chained {
+                        chain: NewChain {
+                            return_address,
+                            slot_bytes,
+                            caller,
+                        },
+                        is_in_place: false,
+                    },
+                    _ => Return::Observable(site),
+                })
             }
         }
     }
 
-    fn add_observers(&mut self, missing: Vec<(VirtualAddress, ObserverSite)>, batch: &mut Batch) {
-        let mut missing = missing;
-        missing.sort_unstable_by_key(|(return_address, _)| *return_address);
-        missing.dedup_by_key(|(return_address, _)| *return_address);
-        for (return_address, site) in missing {
+    fn put_in_place(&mut self, missing: Missing, batch: &mut Batch) {
+        let Missing {
+            mut observers,
+            mut chains,
+        } = missing;
+        observers.sort_unstable_by_key(|(return_address, _)| *return_address);
+        observers.dedup_by_key(|(return_address, _)| *return_address);
+        for (return_address, site) in observers {
             let number = u32::try_from(self.observers).unwrap_or(u32::MAX);
             let observed = Return::Observed { site, number };
             self.returns.insert(return_address, observed);
@@ -373,6 +425,48 @@ impl<'a> Promoter<'a> {
                 file_offset: site.file_offset,
             });
             self.observers += 1;
+        }
+        chains.sort_unstable_by_key(|chain| chain.return_address);
+        chains.dedup_by_key(|chain| chain.return_address);
+        for chain in chains {
+            let place = Return::Chained {
+                chain,
+                is_in_place: true,
+            };
+            self.returns.insert(chain.return_address, place);
+            batch.chains.push(chain);
+            self.chains += 1;
+        }
+    }
+}
+
+impl Return {
+    /// Seeing a call return there costs no single step.
+    fn is_cheap(self) -> bool {
+        match self {
+            Self::Observable(site) | Self::Observed { site, .. } => site.cost.is_emulated(),
+            Self::Chained { .. } => true,
+            Self::Unobservable => false,
+        }
+    }
+}
+
+/// What a function needs and is not in place.
+#[derive(Clone, Debug, Default)]
+struct Missing {
+    observers: Vec<(VirtualAddress, ObserverSite)>,
+    chains: Vec<NewChain>,
+}
+
+impl Missing {
+    fn add(&mut self, return_address: VirtualAddress, place: Return) {
+        match place {
+            Return::Observable(site) => self.observers.push((return_address, site)),
+            Return::Chained {
+                chain,
+                is_in_place: false,
+            } => self.chains.push(chain),
+            _ => {}
         }
     }
 }

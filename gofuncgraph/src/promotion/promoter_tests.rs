@@ -6,11 +6,12 @@ const LEAF: FunctionId = FunctionId(0);
 const TARGET: FunctionId = FunctionId(1);
 const ONE_RET: FunctionId = FunctionId(2);
 
-/// Where calls return to that an emulated instruction follows, a RET, and nothing that can be
-/// probed.
+/// Where calls return to that an emulated instruction follows, an indirect jump, a RET, and
+/// nothing that can be probed.
 const CHEAP: VirtualAddress = VirtualAddress(0x1001);
 const OTHER_CHEAP: VirtualAddress = VirtualAddress(0x1101);
 const STEPPED: VirtualAddress = VirtualAddress(0x2001);
+const CHAINED: VirtualAddress = VirtualAddress(0x4001);
 const UNOBSERVABLE: VirtualAddress = VirtualAddress(0x3001);
 
 fn plan() -> ProbePlan {
@@ -38,6 +39,7 @@ fn plan() -> ProbePlan {
             site(SiteKind::Return(TARGET), 0x28),
             site(SiteKind::Entry(ONE_RET), 0x30),
             site(SiteKind::Return(ONE_RET), 0x30),
+            site(SiteKind::Return(TARGET), CHAINED.0),
         ],
         ..ProbePlan::default()
     }
@@ -46,13 +48,15 @@ fn plan() -> ProbePlan {
 fn find(return_address: VirtualAddress) -> Option<ObserverSite> {
     let cost = match return_address {
         CHEAP | OTHER_CHEAP => InstructionCost::Emulated,
-        STEPPED => InstructionCost::SingleStepped,
+        STEPPED | CHAINED => InstructionCost::SingleStepped,
         _ => return None,
     };
+    let caller_slot_bytes = (return_address == CHAINED).then_some(0x28);
     Some(ObserverSite {
         address: return_address,
         file_offset: FileOffset(return_address.0),
         cost,
+        caller_slot_bytes,
     })
 }
 
@@ -100,7 +104,7 @@ fn calls_outside_of_trees_stand_for_many() {
     let mut promoter = promoter(PromotionChoice::Auto);
     let mut counts = CallCounts::default();
     for _ in 0..MANY_CALLS.div_ceil(u64::from(SAMPLE_ONE_OF)) {
-        counts.add_sample(LEAF, CHEAP);
+        counts.add_sample(LEAF, CHEAP, None);
     }
     promoter.observe(&counts);
     assert_eq!(promoter.next_batch().promoted, [LEAF]);
@@ -118,6 +122,55 @@ fn a_new_place_gets_its_observer_and_no_place_twice() {
     promoter.observe(&counts(&[(LEAF, OTHER_CHEAP, 1)]));
     assert!(promoter.next_batch_of_promoted().is_empty());
     assert_eq!(promoter.observers(), 2);
+}
+
+#[test]
+fn where_a_caller_returns_at_once_no_observer_is_needed() {
+    let mut promoter = promoter(PromotionChoice::Auto);
+    let promoted = batch(&mut promoter, &[(LEAF, CHAINED, MANY_CALLS)]);
+    assert_eq!(promoted.promoted, [LEAF]);
+    assert!(promoted.observers.is_empty());
+    let chain = NewChain {
+        return_address: CHAINED,
+        slot_bytes: 0x28,
+        caller: Some(TARGET),
+    };
+    assert_eq!(promoted.chains, [chain]);
+    // Where the caller returns to is told when it is missed.
+    promoter.observe(&counts(&[(LEAF, CHEAP, 1), (LEAF, CHAINED, 1)]));
+    let new = promoter.next_batch_of_promoted();
+    assert_eq!(return_addresses(&new), [CHEAP]);
+    assert!(new.chains.is_empty());
+    // If it is nowhere, or too far away, the function gets its RETs back.
+    promoter.observe(&counts(&[(LEAF, VirtualAddress(0), 1)]));
+    assert_eq!(promoter.next_batch_of_promoted().demoted, [LEAF]);
+}
+
+#[test]
+fn a_function_that_calls_itself_last_is_no_chain() {
+    let mut promoter = promoter(PromotionChoice::All);
+    let promoted = batch(&mut promoter, &[(TARGET, CHAINED, 1)]);
+    assert_eq!(return_addresses(&promoted), [CHAINED]);
+    assert!(promoted.chains.is_empty());
+}
+
+#[test]
+fn a_call_outside_of_trees_is_what_an_observer_of_its_caller_is_for() {
+    let second = Duration::from_secs(1);
+    let mut promoter = promoter(PromotionChoice::Auto);
+    batch(&mut promoter, &[(LEAF, CHAINED, MANY_CALLS)]);
+    promoter.observe(&counts(&[(LEAF, CHEAP, 1)]));
+    promoter.next_batch_of_promoted();
+    let mut counts = CallCounts::default();
+    for _ in 0..MANY_IDLE_HITS {
+        counts.add_idle_sample(CHEAP);
+        counts.add_sample(LEAF, CHAINED, Some(CHEAP));
+    }
+    promoter.observe(&counts);
+    assert_eq!(
+        promoter.take_idle_observers(second),
+        IdleObservers::default()
+    );
 }
 
 #[test]
@@ -207,7 +260,7 @@ fn idle(hits: i64, calls_outside: i64) -> CallCounts {
         counts.add_idle_sample(CHEAP);
     }
     for _ in 0..calls_outside / i64::from(SAMPLE_ONE_OF) {
-        counts.add_sample(LEAF, CHEAP);
+        counts.add_sample(LEAF, CHEAP, None);
     }
     counts
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::end_probe;
 use super::goroutine::{Frame, GoroutineContext, WORD_BYTES};
 use super::varint::{self, Fields};
 use crate::binary::VirtualAddress;
@@ -173,17 +174,7 @@ impl BlockContext {
                     EndProbe::Return => kinds::ENTRY,
                     EndProbe::Observer { .. } | EndProbe::None => kinds::PROMOTED_ENTRY,
                 };
-                match end_probe {
-                    EndProbe::Return => {}
-                    EndProbe::Observer { only_return: None } => out.push(1),
-                    EndProbe::None => out.push(2),
-                    EndProbe::Observer {
-                        only_return: Some(site),
-                    } => {
-                        out.push(3);
-                        varint::push(site.0.into(), out);
-                    }
-                }
+                end_probe::push(end_probe, out);
                 let EntryReference { call, image } = reference;
                 varint::push(call.into(), out);
                 let bytes = depth.bytes.wrapping_sub(context.top_depth());
@@ -359,14 +350,7 @@ impl BlockContext {
             kinds::ENTRY | kinds::PROMOTED_ENTRY => {
                 let end_probe = match kind {
                     kinds::ENTRY => EndProbe::Return,
-                    _ => match fields.byte()? {
-                        1 => EndProbe::Observer { only_return: None },
-                        2 => EndProbe::None,
-                        3 => EndProbe::Observer {
-                            only_return: Some(SiteId(fields.number()?)),
-                        },
-                        _ => return None,
-                    },
+                    _ => end_probe::read(fields)?,
                 };
                 let call = fields.number()?;
                 let frame_bytes = if tag & FRAME_FORETOLD != 0 {

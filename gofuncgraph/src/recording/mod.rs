@@ -7,11 +7,12 @@
 //! - `format`: how blocks are laid out, and the types that are serialised. They are frozen: what
 //!   the rest of the program works with stands in `header`.
 //! - `varint`: numbers.
-//! - `events`, `goroutine`: how an event is written, given those before it in its block.
+//! - `end_probe`, `events`, `goroutine`: how an event is written, given those before it in its block.
 //! - `definitions`: names and places that events refer to.
 //! - `zone`: local time, on a machine elsewhere.
 
 mod definitions;
+mod end_probe;
 mod error;
 mod events;
 mod format;

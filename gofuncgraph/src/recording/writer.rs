@@ -100,6 +100,7 @@ impl<'a> RecordingWriter<'a> {
                 } => {
                     if let EndProbe::Observer {
                         only_return: Some(site),
+                        ..
                     } = end_probe
                     {
                         self.return_site(site);

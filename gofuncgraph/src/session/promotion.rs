@@ -1,5 +1,6 @@
 //! Carries out in the kernel what a [`Promoter`] decides.
 
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use super::SessionError;
 use crate::binary::{FileOffset, GoBinary, VirtualAddress};
 use crate::cli::{PromotionChoice, Settings};
 use crate::events::LiveEvents;
-use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind, signal_panic_site};
+use crate::plan::{FunctionId, ProbePlan, Site, SiteId, SiteKind, signal_panic_site};
 use crate::promotion::{Batch, DirectCallers, IdleObservers, Promoter, find_observer};
 
 /// Between the first batches; every one that takes probes away doubles it.
@@ -21,6 +22,8 @@ const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct Promotion<'a> {
     promoter: Promoter<'a>,
     plan: &'a ProbePlan,
+    /// Of functions.
+    entries: HashMap<FunctionId, SiteId>,
     file: BorrowedFd<'a>,
     /// Until it is watched.
     signal_panic: Option<FileOffset>,
@@ -68,6 +71,7 @@ impl<'a> Promotion<'a> {
         Some(Self {
             promoter: Promoter::new(choice, plan, Box::new(find), Box::new(find_callers)),
             plan,
+            entries: entries(plan),
             file,
             signal_panic,
             verify: settings.verify_exits,
@@ -167,11 +171,20 @@ impl<'a> Promotion<'a> {
         batch: &Batch,
         events: &mut LiveEvents,
     ) -> Result<Vec<FunctionId>, SessionError> {
-        if batch.observers.is_empty() {
+        if batch.observers.is_empty() && batch.chains.is_empty() {
             return Ok(Vec::new());
         }
         if let Some(offset) = self.signal_panic.take() {
             events.tracer().attach_signal_panic(self.file, offset)?;
+        }
+        for chain in &batch.chains {
+            let caller = chain.caller.and_then(|caller| self.entry_site(caller));
+            events
+                .tracer()
+                .chain_return(chain.return_address, chain.slot_bytes, caller)?;
+        }
+        if batch.observers.is_empty() {
+            return Ok(Vec::new());
         }
         let observers = batch.observers.iter();
         events.add_observers(observers.clone().map(|observer| observer.return_address));
@@ -194,6 +207,10 @@ impl<'a> Promotion<'a> {
         Ok(self.promoter.refuse(&unobservable))
     }
 
+    fn entry_site(&self, function: FunctionId) -> Option<SiteId> {
+        self.entries.get(&function).copied()
+    }
+
     fn set_promoted(
         &self,
         function: FunctionId,
@@ -201,16 +218,24 @@ impl<'a> Promotion<'a> {
         events: &mut LiveEvents,
     ) -> Result<(), SessionError> {
         let plan = self.plan;
-        for (id, site) in plan.sites_with_ids() {
-            let is_set = match site.kind {
-                SiteKind::Entry(of) => of == function,
-                SiteKind::Return(of) => of == function && self.verify,
-                SiteKind::Recovery | SiteKind::GoroutineExit => false,
-            };
-            if is_set {
+        if let Some(entry) = self.entry_site(function) {
+            events.tracer().set_promoted(plan, entry, is_promoted)?;
+        }
+        if self.verify {
+            let sites = plan.sites_with_ids();
+            for (id, _) in sites.filter(|(_, site)| site.kind == SiteKind::Return(function)) {
                 events.tracer().set_promoted(plan, id, is_promoted)?;
             }
         }
         Ok(())
     }
+}
+
+fn entries(plan: &ProbePlan) -> HashMap<FunctionId, SiteId> {
+    let sites = plan.sites_with_ids();
+    let entry = |(id, site): (SiteId, &Site)| match site.kind {
+        SiteKind::Entry(function) => Some((function, id)),
+        _ => None,
+    };
+    sites.filter_map(entry).collect()
 }

@@ -1,7 +1,10 @@
 use std::collections::HashMap;
 
 use crate::binary::VirtualAddress;
-use crate::events::{CloseCause, EndProbe, Event, Goroutine, GoroutineEvent, SequencePosition};
+use crate::events::{
+    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, ObservedPlace,
+    SequencePosition,
+};
 
 /// How observers compared with probes on RETs. Counts calls of promoted functions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +26,7 @@ struct Frame {
     depth_bytes: u64,
     call: VirtualAddress,
     is_promoted: bool,
+    place: ObservedPlace,
     has_returned: bool,
     /// Something else happened after it had returned.
     is_late: bool,
@@ -115,18 +119,23 @@ impl Stack {
                     depth_bytes: depth.bytes,
                     call: return_address.to_virtual(load_bias),
                     is_promoted: end_probe != EndProbe::Return,
+                    place: match end_probe {
+                        EndProbe::Observer { place, .. } => place,
+                        EndProbe::Return | EndProbe::None => ObservedPlace::Own,
+                    },
                     has_returned: false,
                     is_late: false,
                 });
                 false
             }
             GoroutineEvent::Checked { depth, .. } => {
+                // Its caller's end is what will be seen of a call that is chained to it.
                 self.end_while(counts, Proof::Later, |frame| {
-                    frame.depth_bytes > depth.bytes
+                    let is_chained = frame.has_returned && frame.place != ObservedPlace::Own;
+                    frame.depth_bytes > depth.bytes && !is_chained
                 });
-                if let Some(frame) = self.frames.last_mut()
-                    && frame.depth_bytes == depth.bytes
-                {
+                let mut frames = self.frames.iter_mut();
+                if let Some(frame) = frames.rfind(|frame| frame.depth_bytes == depth.bytes) {
                     frame.has_returned = true;
                 }
                 false
@@ -134,7 +143,7 @@ impl Stack {
             GoroutineEvent::Return {
                 depth, ends_tree, ..
             } => {
-                self.end_while(counts, Proof::Later, |frame| {
+                self.end_while(counts, Proof::CallersReturn(depth), |frame| {
                     frame.depth_bytes > depth.bytes
                 });
                 self.frames.pop_if(|frame| frame.depth_bytes == depth.bytes);
@@ -182,11 +191,7 @@ impl Stack {
             let count = match proof {
                 _ if !frame.has_returned && proof == Proof::Unwound => &mut counts.without_return,
                 _ if !frame.has_returned => &mut counts.early,
-                Proof::Observer(return_address)
-                    if frame.call == return_address && !frame.is_late =>
-                {
-                    &mut counts.exact
-                }
+                proof if proof.is_for(&frame) && !frame.is_late => &mut counts.exact,
                 _ => &mut counts.late,
             };
             *count += 1;
@@ -203,8 +208,24 @@ impl Stack {
 enum Proof {
     /// The observer for calls that return to this address.
     Observer(VirtualAddress),
+    /// The RET of a caller at this depth.
+    CallersReturn(FrameDepth),
     /// Something that can only happen when they are.
     Later,
     /// They did not return, or that is not known.
     Unwound,
+}
+
+impl Proof {
+    /// Whether it is what was to tell of the end of `frame`.
+    fn is_for(self, frame: &Frame) -> bool {
+        match (self, frame.place) {
+            (Self::Observer(address), ObservedPlace::Own) => frame.call == address,
+            (Self::Observer(address), ObservedPlace::Caller(expected)) => expected == address,
+            (Self::CallersReturn(depth), ObservedPlace::CallersReturn(expected)) => {
+                expected == depth
+            }
+            _ => false,
+        }
+    }
 }

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::line::CallEnd;
 use crate::binary::VirtualAddress;
-use crate::events::{EndProbe, FrameDepth, MonotonicTime};
+use crate::events::{EndProbe, FrameDepth, MonotonicTime, ObservedPlace};
 use crate::plan::FunctionId;
 
 /// An open call whose entry was seen.
@@ -29,6 +29,24 @@ impl Frame {
             EndProbe::Observer { .. } => CallEnd::Unwound,
             EndProbe::Return if !promoted.contains(&self.function) => CallEnd::Unwound,
             EndProbe::Return | EndProbe::None => CallEnd::Approximate,
+        }
+    }
+
+    /// How it ended if the end of a caller has just been seen that returns as soon as it does.
+    /// `None` if its own end is not seen there, or if events were lost meanwhile, because one of
+    /// them may have been its end.
+    pub fn end_chained(
+        &self,
+        losses: u64,
+        is_seen_there: impl Fn(ObservedPlace) -> bool,
+    ) -> Option<CallEnd> {
+        match self.end_probe {
+            EndProbe::Observer { only_return, place }
+                if self.losses_before == losses && is_seen_there(place) =>
+            {
+                Some(CallEnd::Returned { site: only_return })
+            }
+            _ => None,
         }
     }
 

@@ -6,7 +6,7 @@ use super::handover::Handover;
 use super::line::{CallEnd, LineBody, Note, PartEnd};
 use super::loss_marks::LossMarks;
 use crate::binary::VirtualAddress;
-use crate::events::{CloseCause, EndProbe, FrameDepth, MonotonicTime};
+use crate::events::{CloseCause, EndProbe, FrameDepth, MonotonicTime, ObservedPlace};
 use crate::plan::{FunctionId, SiteId};
 
 /// Calls that can be open at the same time, of all goroutines together. A goroutine that
@@ -170,7 +170,12 @@ impl Tree {
     ) {
         self.events += 1;
         let how = CallEnd::Returned { site: Some(site) };
-        self.end_unseen_while(time, handover, |frame| frame.depth > depth);
+        self.end_chained_while(
+            time,
+            handover,
+            |frame| frame.depth > depth,
+            |place| place == ObservedPlace::CallersReturn(depth),
+        );
         match self.frames.last() {
             Some(top) if top.depth == depth && top.function == function => {
                 self.marks.was_open_since(top.order);
@@ -271,26 +276,34 @@ impl Tree {
         handover: &mut Handover<'_>,
     ) {
         self.events += 1;
-        let mut how = CallEnd::Returned { site: None };
+        let how_own = |frame: &Frame| match frame.end_probe {
+            EndProbe::Observer { only_return, .. } => CallEnd::Returned { site: only_return },
+            EndProbe::Return | EndProbe::None => CallEnd::Returned { site: None },
+        };
         let is_over = |frame: &Frame| ends_tree || frame.depth > depth;
         let over = self.frames.iter().rev().take_while(|frame| is_over(frame));
         let living = self.frames.len() - over.count();
-        // The observer is for the outermost one: those inside of it were over before.
-        let returned = self
-            .frames
-            .get(living)
-            .filter(|frame| frame.call == return_address);
-        if let Some((order, end_probe)) = returned.map(|frame| (frame.order, frame.end_probe)) {
-            if let EndProbe::Observer { only_return } = end_probe {
-                how = CallEnd::Returned { site: only_return };
+        // The observer is for the outermost one. Those inside of it were over before, unless the
+        // one around them returned as soon as they did.
+        let outermost = self.frames.get(living);
+        let returned = outermost.filter(|frame| frame.call == return_address);
+        let returned = returned.map(|frame| (frame.order, frame.depth, how_own(frame)));
+        let is_seen_there = |place| match place {
+            ObservedPlace::Own => false,
+            ObservedPlace::Caller(address) => address == return_address,
+            ObservedPlace::CallersReturn(depth) => {
+                returned.is_some_and(|(_, returned, _)| returned == depth)
             }
-            while self.frames.len() > living + 1 {
-                self.end_innermost_unseen(time, handover);
-            }
+        };
+        let mut how = CallEnd::Returned { site: None };
+        if let Some((order, outermost, own)) = returned {
+            let is_inside = |frame: &Frame| frame.depth > outermost;
+            self.end_chained_while(time, handover, is_inside, is_seen_there);
             self.marks.was_open_since(order);
+            how = own;
             self.end_innermost(time, how, handover);
         } else {
-            self.end_unseen_while(time, handover, is_over);
+            self.end_chained_while(time, handover, is_over, is_seen_there);
         }
         if ends_tree && matches!(self.root, Root::Unknown) {
             self.root = Root::Ended {
@@ -340,6 +353,28 @@ impl Tree {
     ) {
         while self.frames.last().is_some_and(&is_over) {
             self.end_innermost_unseen(time, handover);
+        }
+    }
+
+    /// The same, but a call that is seen to end where `is_seen_there` holds ended now.
+    fn end_chained_while(
+        &mut self,
+        time: MonotonicTime,
+        handover: &mut Handover<'_>,
+        is_over: impl Fn(&Frame) -> bool,
+        is_seen_there: impl Fn(ObservedPlace) -> bool,
+    ) {
+        while let Some(innermost) = self.frames.last()
+            && is_over(innermost)
+        {
+            let order = innermost.order;
+            match innermost.end_chained(self.losses, &is_seen_there) {
+                Some(how) => {
+                    self.marks.was_open_since(order);
+                    self.end_innermost(time, how, handover);
+                }
+                None => self.end_innermost_unseen(time, handover),
+            }
         }
     }
 

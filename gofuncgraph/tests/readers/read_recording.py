@@ -228,8 +228,17 @@ class EventsBlock:
     def read_entry(self, fields, tag, goroutine):
         end_probe = ""
         if tag & 7 == 6:
-            end_probe = {1: " observer", 2: " unobserved", 3: " observer"}[code := fields.byte()]
-            if code == 3:
+            code = fields.byte()
+            end_probe = {
+                1: lambda: " observer",
+                2: lambda: " unobserved",
+                3: lambda: " observer",
+                4: lambda: " observer@%#x" % fields.unsigned(),
+                5: lambda: " observer@%#x" % fields.unsigned(),
+                6: lambda: " return@%d" % fields.unsigned(),
+                7: lambda: " return@%d" % fields.unsigned(),
+            }[code]()
+            if code in (3, 5, 7):
                 end_probe += " " + str(fields.u32())
         call = fields.u32()
         frame = self.frame_bytes[call] if tag & 64 else fields.signed()

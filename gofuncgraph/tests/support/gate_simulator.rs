@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gofuncgraph::binary::{LoadBias, RuntimeAddress, VirtualAddress};
 use gofuncgraph::events::{
-    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
-    SequencePosition,
+    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
+    ObservedPlace, ProcessEnd, SequencePosition,
 };
 use gofuncgraph::plan::{FunctionId, SiteId};
 
@@ -72,6 +72,8 @@ pub struct GateSimulator {
     targets: BTreeSet<FunctionId>,
     /// Functions without probes on their RETs.
     pub promoted: BTreeSet<FunctionId>,
+    /// Functions that return as soon as what they have called has returned.
+    pub returning_at_once: BTreeSet<FunctionId>,
     /// Where calls return to and no observer is.
     pub unobservable_returns: BTreeSet<u64>,
     stacks: BTreeMap<Goroutine, Vec<Call>>,
@@ -90,6 +92,7 @@ impl GateSimulator {
         Self {
             targets: targets.into_iter().collect(),
             promoted: BTreeSet::new(),
+            returning_at_once: BTreeSet::new(),
             unobservable_returns: BTreeSet::new(),
             stacks: BTreeMap::new(),
             gates: BTreeMap::new(),
@@ -144,7 +147,7 @@ impl GateSimulator {
             return_address: RuntimeAddress(return_address(caller).wrapping_add(LOAD_BIAS.0)),
             load_bias: LOAD_BIAS,
             starts_tree,
-            end_probe: self.end_probe(function, caller),
+            end_probe: self.end_probe(goroutine, self.stack_height(goroutine) - 1),
         };
         if self.record(goroutine, kind) {
             self.counts.entries_written += 1;
@@ -153,15 +156,38 @@ impl GateSimulator {
         }
     }
 
-    fn end_probe(&self, function: FunctionId, caller: Option<FunctionId>) -> EndProbe {
+    /// How the end of the call at this place of the stack is seen.
+    fn end_probe(&self, goroutine: Goroutine, height: usize) -> EndProbe {
+        let stack = self.stacks.get(&goroutine).map_or(&[][..], Vec::as_slice);
+        let (callers, function) = (&stack[..height], stack[height].function);
         if !self.promoted.contains(&function) {
-            EndProbe::Return
-        } else if self.unobservable_returns.contains(&return_address(caller)) {
-            EndProbe::None
+            return EndProbe::Return;
+        }
+        let root = self.gates.get(&goroutine).and_then(|gate| gate.root);
+        let returning_at_once = callers
+            .iter()
+            .rev()
+            .take_while(|caller| self.returning_at_once.contains(&caller.function));
+        let with_return = returning_at_once.clone().find(|caller| {
+            !self.promoted.contains(&caller.function) && root.is_some_and(|it| it <= caller.depth)
+        });
+        let links = returning_at_once.count();
+        let last_caller = callers.iter().nth_back(links).map(|caller| caller.function);
+        let place = if let Some(caller) = with_return {
+            ObservedPlace::CallersReturn(caller.depth)
+        } else if self
+            .unobservable_returns
+            .contains(&return_address(last_caller))
+        {
+            return EndProbe::None;
+        } else if links == 0 {
+            ObservedPlace::Own
         } else {
-            EndProbe::Observer {
-                only_return: only_return(function),
-            }
+            ObservedPlace::Caller(VirtualAddress(return_address(last_caller)))
+        };
+        EndProbe::Observer {
+            only_return: only_return(function),
+            place,
         }
     }
 
@@ -180,16 +206,28 @@ impl GateSimulator {
         (depth, caller.map(|caller| caller.function))
     }
 
-    /// The goroutine's innermost function returns.
+    /// The goroutine's innermost function returns, and those that do so at once.
     pub fn ret(&mut self, goroutine: Goroutine) {
         self.step();
+        self.innermost_returns(goroutine);
+        while let Some(caller) = self.stacks.get(&goroutine).and_then(|stack| stack.last())
+            && self.returning_at_once.contains(&caller.function)
+        {
+            self.innermost_returns(goroutine);
+        }
+    }
+
+    fn innermost_returns(&mut self, goroutine: Goroutine) {
+        let height = self.stack_height(goroutine);
+        let end_probe = (height > 0).then(|| self.end_probe(goroutine, height - 1));
         let call = self
             .stacks
             .get_mut(&goroutine)
             .and_then(Vec::pop)
             .expect("the script returns from what it called");
         let root = self.gates.get(&goroutine).and_then(|gate| gate.root);
-        if root.is_some_and(|root| call.depth < root) {
+        let has_probes_on_returns = end_probe == Some(EndProbe::Return);
+        if has_probes_on_returns && root.is_some_and(|root| call.depth < root) {
             self.supersede(goroutine, call.depth);
         }
         let Some(root) = self.gates.get(&goroutine).and_then(|gate| gate.root) else {
@@ -198,10 +236,10 @@ impl GateSimulator {
             }
             return;
         };
-        let ends_tree = call.depth == root;
+        let ends_tree = call.depth <= root;
         let caller = self.stacks.get(&goroutine).and_then(|stack| stack.last());
         let caller = caller.map(|caller| caller.function);
-        match self.end_probe(call.function, caller) {
+        match end_probe.expect("the script returns from what it called") {
             EndProbe::Return => {
                 let kind = GoroutineEvent::Return {
                     function: call.function,
@@ -215,6 +253,7 @@ impl GateSimulator {
                     self.counts.returns_lost += 1;
                 }
             }
+            EndProbe::Observer { place, .. } if place != ObservedPlace::Own => return,
             EndProbe::Observer { .. } => {
                 let kind = GoroutineEvent::Observed {
                     depth: FrameDepth {

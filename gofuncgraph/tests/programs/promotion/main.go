@@ -6,6 +6,7 @@
 //	newplace  calls rootOfNewPlace, which calls leaf by a value, and then
 //	          a function that is not traced and calls inner
 //	loop      calls what is not traced millions of times where it seldom calls leaf
+//	chain     calls rootOfChain, which calls leaf through functions that return at once
 //	fault     calls faulting, which uses what source returns, a nil pointer
 package main
 
@@ -80,6 +81,23 @@ func other(n int) int {
 
 var otherValue = other
 
+//go:noinline
+func rootOfChain() {
+	for i := 0; i < many; i++ {
+		sink = outerLink(i)
+	}
+}
+
+//go:noinline
+func outerLink(n int) int {
+	return link(n)
+}
+
+//go:noinline
+func link(n int) int {
+	return leaf(n)
+}
+
 type thing struct{ number int }
 
 //go:noinline
@@ -116,6 +134,8 @@ func main() {
 			rootOfNewPlace()
 		case "loop":
 			loop(1 << 29)
+		case "chain":
+			rootOfChain()
 		case "fault":
 			for i := 0; i < many; i++ {
 				if faulting() == nil {
