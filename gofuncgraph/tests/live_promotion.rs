@@ -4,7 +4,9 @@
 mod support;
 
 use std::fs;
+use std::time::Instant;
 
+use support::PATIENCE;
 use support::go_build::{Flavor, Variant};
 use support::memory;
 use support::oracle::{self, RETURNING, RETURNING_STAGES, Truth, counts_by_counted_name};
@@ -100,6 +102,36 @@ fn observers_are_never_early() {
         };
         assert_eq!((number("early"), number("unchecked")), (0, 0), "{counts}");
         assert!(number("exact") > number("late"), "{counts}");
+    }
+}
+
+/// Tiers change while everything is called: nothing is lost, doubled, or shown where it was not.
+#[test]
+fn every_call_is_traced_while_functions_are_promoted_and_given_back() {
+    // At each turn all functions of the oracle that were called move: hundreds in all.
+    const TURNS: usize = 20;
+    for variant in releases(Flavor::Plain) {
+        let binary = PrivateBinary::program_variant("oracle", variant);
+        let mut program = Program::start(binary.path(), &[]);
+        let options = ["-v", "-u", "main.*", "--promote", "alternate"];
+        let mut tracer = Tracer::start(binary.path(), &options, &[]);
+        let mut truth = oracle::round(&mut program);
+        let deadline = Instant::now() + PATIENCE;
+        while tracer.times_said(PROMOTED) < 2 * TURNS {
+            assert!(Instant::now() < deadline, "tiers change too seldom");
+            truth.add(oracle::round(&mut program));
+        }
+        let outcome = tracer.stop();
+        outcome.summary().assert_nothing_lost();
+        assert_counted(&outcome.stream(), &truth);
+        let ends = |how: &str| {
+            outcome
+                .stderr
+                .iter()
+                .filter(|line| line.contains(how))
+                .count()
+        };
+        assert!(ends("promoted by now: 0 functions") >= TURNS / 2);
     }
 }
 

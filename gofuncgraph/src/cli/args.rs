@@ -308,6 +308,9 @@ pub enum PromotionChoice {
     Off,
     /// Every one that is called.
     All,
+    /// For tests: every one that is called, and none, by turns.
+    #[value(hide = true)]
+    Alternate,
 }
 
 /// A whole number of at least 1.

@@ -150,7 +150,7 @@ impl<'a> Promoter<'a> {
             tier: Tier::Returns,
             may_be_promoted: match choice {
                 PromotionChoice::Off => false,
-                PromotionChoice::All => true,
+                PromotionChoice::All | PromotionChoice::Alternate => true,
                 PromotionChoice::Auto => !function.is_target || all_are_targets,
             },
             returns: HashMap::new(),
@@ -241,6 +241,10 @@ impl<'a> Promoter<'a> {
     /// What is to be done now.
     pub fn next_batch(&mut self) -> Batch {
         let mut batch = Batch::default();
+        if self.choice == PromotionChoice::Alternate && self.promoted_functions() > 0 {
+            batch.demoted = self.give_all_back();
+            return batch;
+        }
         for index in 0..self.functions.len() {
             self.decide(index, &mut batch);
         }
@@ -255,6 +259,16 @@ impl<'a> Promoter<'a> {
             }
         }
         batch
+    }
+
+    fn give_all_back(&mut self) -> Vec<FunctionId> {
+        let functions = (0_u32..).map(FunctionId).zip(&mut self.functions);
+        let promoted = functions.filter(|(_, state)| state.tier == Tier::Promoted);
+        let given_back = promoted.map(|(id, state)| {
+            state.tier = Tier::Returns;
+            id
+        });
+        given_back.collect()
     }
 
     /// What promoted functions need for calls that were seen since the last batch: no function
@@ -328,7 +342,7 @@ impl<'a> Promoter<'a> {
         match tier {
             Tier::Returns => {
                 let is_worth_it = match self.choice {
-                    PromotionChoice::All => true,
+                    PromotionChoice::All | PromotionChoice::Alternate => true,
                     // A single step at the observer is no cheaper than one at the RET.
                     _ => cheap_calls >= calls - calls / 4,
                 };
@@ -378,7 +392,7 @@ impl<'a> Promoter<'a> {
 
     fn calls_for_promotion(&self) -> u64 {
         match self.choice {
-            PromotionChoice::All => 1,
+            PromotionChoice::All | PromotionChoice::Alternate => 1,
             _ => MANY_CALLS,
         }
     }

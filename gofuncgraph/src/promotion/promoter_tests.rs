@@ -233,6 +233,19 @@ fn targets_and_functions_that_are_one_ret_are_left_alone() {
 }
 
 #[test]
+fn functions_are_promoted_and_given_back_by_turns() {
+    let mut promoter = promoter(PromotionChoice::Alternate);
+    for turn in 0..3 {
+        let promoted = batch(&mut promoter, &[(LEAF, CHEAP, 1)]);
+        assert_eq!(promoted.promoted, [LEAF]);
+        // The observer stays.
+        assert_eq!(promoted.observers.len(), usize::from(turn == 0));
+        assert_eq!(batch(&mut promoter, &[]).demoted, [LEAF]);
+        assert!(!promoter.is_promoted(LEAF));
+    }
+}
+
+#[test]
 fn calls_that_may_come_are_observed_where_that_is_cheap() {
     let callers = |function| match function {
         LEAF => vec![CHEAP, OTHER_CHEAP, STEPPED, UNOBSERVABLE],

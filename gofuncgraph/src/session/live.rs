@@ -67,7 +67,9 @@ pub(super) fn trace(
             sites: plan.sites.len(),
             sample_one_of: match settings.promote {
                 PromotionChoice::Off => 0,
-                PromotionChoice::Auto | PromotionChoice::All => SAMPLE_ONE_OF,
+                PromotionChoice::Auto | PromotionChoice::All | PromotionChoice::Alternate => {
+                    SAMPLE_ONE_OF
+                }
             },
             verify: settings.verify_exits,
             debug: settings.debug,

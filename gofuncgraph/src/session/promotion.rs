@@ -15,6 +15,9 @@ use crate::promotion::{Batch, DirectCallers, IdleObservers, Promoter, find_obser
 const FIRST_INTERVAL: Duration = Duration::from_millis(200);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Between batches where all functions are promoted and given back by turns.
+const ALTERNATING_INTERVAL: Duration = Duration::from_millis(20);
+
 /// How often idle observers are looked for.
 const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -31,6 +34,7 @@ pub(super) struct Promotion<'a> {
     verify: bool,
     next_batch: Instant,
     interval: Duration,
+    longest_interval: Duration,
     idle_looked_at: Instant,
     removed_observers: usize,
 }
@@ -51,6 +55,10 @@ impl<'a> Promotion<'a> {
         file: BorrowedFd<'a>,
     ) -> Option<Self> {
         let choice = settings.promote;
+        let (interval, longest_interval) = match choice {
+            PromotionChoice::Alternate => (ALTERNATING_INTERVAL, ALTERNATING_INTERVAL),
+            _ => (FIRST_INTERVAL, LONGEST_INTERVAL),
+        };
         // Without its watch a fault would be shown inside a call that has returned.
         let signal_panic = signal_panic_site(binary);
         if choice == PromotionChoice::Off || signal_panic.is_none() {
@@ -75,8 +83,9 @@ impl<'a> Promotion<'a> {
             file,
             signal_panic,
             verify: settings.verify_exits,
-            next_batch: Instant::now() + FIRST_INTERVAL,
-            interval: FIRST_INTERVAL,
+            next_batch: Instant::now() + interval,
+            interval,
+            longest_interval,
             idle_looked_at: Instant::now(),
             removed_observers: 0,
         })
@@ -107,6 +116,7 @@ impl<'a> Promotion<'a> {
         } else {
             Batch::default()
         };
+        demoted.extend(&batch.demoted);
         demoted.extend(self.add_observers(&batch, events)?);
         if demoted.is_empty() && batch.is_empty() && idle.observers.is_empty() {
             return Ok(false);
@@ -136,7 +146,7 @@ impl<'a> Promotion<'a> {
                 .remove_observers(self.file, &idle.observers)?;
         }
         if is_due {
-            self.interval = (self.interval * 2).min(LONGEST_INTERVAL);
+            self.interval = (self.interval * 2).min(self.longest_interval);
             self.next_batch = Instant::now() + self.interval;
         }
         Ok(true)

@@ -167,6 +167,15 @@ impl Tracer {
         });
     }
 
+    /// How many lines of standard error that begin with `words` there are by now.
+    pub fn times_said(&mut self, words: &str) -> usize {
+        while let Ok(news) = self.news.try_recv() {
+            self.take(news);
+        }
+        let said = self.stderr.iter().filter(|line| line.starts_with(words));
+        said.count()
+    }
+
     /// Waits until something stands on standard output.
     pub fn wait_for_output(&mut self) {
         self.wait_for("output", |tracer| !tracer.collected.is_empty());
@@ -210,6 +219,15 @@ impl Tracer {
         }
     }
 
+    fn take(&mut self, news: News) {
+        match news {
+            News::Stdout(bytes) => self.collected.extend_from_slice(&bytes),
+            News::StdoutEnded => self.stdout_open = false,
+            News::StderrLine(line) => self.stderr.push(line),
+            News::StderrEnded => self.stderr_open = false,
+        }
+    }
+
     fn wait_for(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
@@ -220,10 +238,7 @@ impl Tracer {
             );
             let left = deadline.saturating_duration_since(Instant::now());
             match self.news.recv_timeout(left) {
-                Ok(News::Stdout(bytes)) => self.collected.extend_from_slice(&bytes),
-                Ok(News::StdoutEnded) => self.stdout_open = false,
-                Ok(News::StderrLine(line)) => self.stderr.push(line),
-                Ok(News::StderrEnded) => self.stderr_open = false,
+                Ok(news) => self.take(news),
                 Err(RecvTimeoutError::Timeout) => panic!(
                     "{what} did not come in {PATIENCE:?}; the tracer said:\n{}",
                     self.stderr.join("\n")
