@@ -9,7 +9,7 @@ use gofuncgraph::binary::{Function, GoBinary};
 use gofuncgraph::plan::{
     FunctionId, Pattern, Placement, PlanError, ProbePlan, Selection, SiteKind, SkipReason, plan,
 };
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Mnemonic, Register};
 
 fn run_go(args: &[&str]) -> String {
     let output = Command::new("go")
@@ -105,6 +105,8 @@ fn every_site_of_the_go_command_is_right() {
                 FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
                     let target = instruction.near_branch_target();
                     assert_ne!(target, entry, "{name} branches to its entry site");
+                    let is_on_the_way = target > function.start.0 && target < entry;
+                    assert!(!is_on_the_way, "{name} branches to {target:#x}");
                 }
                 _ => {}
             }
@@ -128,9 +130,48 @@ fn every_site_of_the_go_command_is_right() {
         .iter()
         .filter(|site| matches!(site.kind, SiteKind::Entry(_)) && site.cost.is_emulated())
         .count();
-    let share = emulated * 100 / entries;
-    println!("{emulated} of {entries} entries are emulated ({share}%)");
-    assert!(share >= 80, "{share}%");
+    let per_mille = emulated * 1000 / entries;
+    println!("{emulated} of {entries} entries are emulated ({per_mille} of 1000)");
+    // Without cheap sites for frameless functions it would be 877, with them 890.
+    assert!(per_mille >= 883, "{per_mille} of 1000");
+}
+
+/// The entry sites of functions without a stack check that are not at their first instruction,
+/// and what comes before them.
+#[test]
+fn nothing_happens_before_the_entry_sites_of_the_go_command() {
+    let go = GoCommand::read();
+    let binary = go.binary();
+    let plan = plan(&binary, &everything(), Placement::Standard).expect("plan");
+    let functions = functions(&binary);
+    let mut moved = 0;
+    for (planned, (entry, _)) in plan.functions.iter().zip(sites_by_function(&plan)) {
+        let name = &planned.name;
+        let function = functions[&planned.start.0];
+        let way = function.start.0..entry.expect("an entry");
+        let code = binary.code(function.start..function.end).expect("code");
+        let before: Vec<_> = Decoder::with_ip(64, code, way.start, DecoderOptions::NONE)
+            .into_iter()
+            .take_while(|instruction| way.contains(&instruction.ip()))
+            .collect();
+        let Some(last) = before.last() else { continue };
+        if last.flow_control() == FlowControl::ConditionalBranch {
+            // The stack check, whose branch calls for more stack.
+            continue;
+        }
+        moved += 1;
+        for instruction in &before {
+            assert_eq!(instruction.flow_control(), FlowControl::Next, "{name}");
+            assert_eq!(instruction.stack_pointer_increment(), 0, "{name}");
+            assert_ne!(instruction.op0_register(), Register::RSP, "{name}");
+            let base = instruction.memory_base();
+            let is_safe = matches!(base, Register::None | Register::RSP | Register::RIP)
+                || matches!(instruction.mnemonic(), Mnemonic::Lea | Mnemonic::Nop);
+            assert!(is_safe, "{name} reads what {base:?} points to");
+        }
+    }
+    println!("{moved} entries are behind the first instruction");
+    assert!(moved > 100, "{moved}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod build;
 mod dry_run;
 mod error;
+mod frameless;
 mod instruction;
 mod nearest;
 mod pattern;

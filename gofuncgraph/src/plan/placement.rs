@@ -2,6 +2,7 @@
 
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Register};
 
+use super::frameless::first_emulated;
 use super::instruction::probe_cost;
 use super::{InstructionCost, SkipReason};
 use crate::cli::PlacementChoice;
@@ -9,8 +10,9 @@ use crate::cli::PlacementChoice;
 /// Which instructions probes are put on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
-    /// Entry at the `push %rbp` that follows the stack check, else at the first instruction;
-    /// exit at every RET. An entry counts once per call, and mostly on an emulated instruction.
+    /// Entry at the `push %rbp` that follows the stack check, else at the first emulated
+    /// instruction where that is exact, else at the first instruction; exit at every RET. An
+    /// entry counts once per call, and mostly on an emulated instruction.
     #[default]
     Standard,
     /// Entry at the first instruction, exit at every RET: to compare with. A call whose stack
@@ -35,7 +37,7 @@ pub(super) struct EntrySite {
     pub(super) cost: InstructionCost,
 }
 
-const BITNESS: u32 = 64;
+pub(super) const BITNESS: u32 = 64;
 
 /// Finds the sites of the function whose bytes, padding included, are `code` and whose first
 /// instruction is at `start`. Appends the offsets of its RETs to `exits`, in their order; what
@@ -56,6 +58,12 @@ pub(super) fn place(
         Placement::Standard => after_check,
         Placement::Classic => 0,
     };
+    let cheap = match placement {
+        Placement::Standard if after_check == 0 => first_emulated(code, start),
+        Placement::Standard | Placement::Classic => None,
+    };
+    let way_to_cheap = start..=start + u64::from(cheap.map_or(0, |site| site.offset));
+    let mut is_cheap_exact = true;
 
     let mut entry = None;
     let mut decoder = Decoder::with_ip(BITNESS, code, start, DecoderOptions::NONE);
@@ -82,11 +90,13 @@ pub(super) fn place(
                 if !(start..end).contains(&target) {
                     return Err(SkipReason::TailJump);
                 }
+                is_cheap_exact &= !way_to_cheap.contains(&target);
             }
             FlowControl::IndirectBranch => {
                 if !is_switch(&instruction) {
                     return Err(SkipReason::TailJump);
                 }
+                is_cheap_exact = false;
             }
             FlowControl::Interrupt | FlowControl::Exception | FlowControl::XbeginXabortXend => {
                 if instruction.is_invalid() {
@@ -99,7 +109,8 @@ pub(super) fn place(
             }
         }
     }
-    entry.ok_or(SkipReason::Undecodable)
+    let entry = entry.ok_or(SkipReason::Undecodable)?;
+    Ok(cheap.filter(|_| is_cheap_exact).unwrap_or(entry))
 }
 
 /// Offsets of the direct calls in `code` whose target is one of `targets`.
@@ -115,11 +126,11 @@ pub(super) fn calls_to(code: &[u8], start: u64, targets: &[u64]) -> Vec<u32> {
 }
 
 /// Functions are shorter than 4 GiB; the decoder wraps at the end of the address space.
-fn offset_from(start: u64, address: u64) -> u32 {
+pub(super) fn offset_from(start: u64, address: u64) -> u32 {
     address.wrapping_sub(start) as u32
 }
 
-fn bytes_at(code: &[u8], offset: u32, length: usize) -> &[u8] {
+pub(super) fn bytes_at(code: &[u8], offset: u32, length: usize) -> &[u8] {
     code.get(offset as usize..)
         .and_then(|rest| rest.get(..length))
         .unwrap_or_default()

@@ -102,7 +102,7 @@ fn frameless() {
 #[test]
 fn ret_with_operand_and_with_prefix() {
     let code = [0x48, 0x85, 0xc0, 0x74, 0x03, 0xc2, 0x08, 0x00, 0xf3, 0xc3];
-    assert_eq!(standard(&code), Ok((at(0, SingleStepped), vec![5, 8])));
+    assert_eq!(standard(&code), Ok((at(3, Emulated), vec![5, 8])));
 }
 
 #[test]

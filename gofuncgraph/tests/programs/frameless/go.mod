@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/frameless
+
+go 1.21
