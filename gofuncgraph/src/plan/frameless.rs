@@ -3,10 +3,13 @@
 //!
 //! Such a function often compares a little and then branches. The branch is emulated, so the
 //! entry probe goes there instead, where that is exact: each call reaches the site exactly once,
-//! SP still points at the return address, and nothing that matters has happened yet. That is so
-//! when
-//! - the site is the first instruction from the entry on that the kernel emulates, and no
-//!   control transfer comes before it: no call, no jump, no RET. A site that is itself a
+//! SP still points at the return address, and nothing that matters has happened yet. Where the
+//! straight line ends at a RET, the entry probe joins the exit probe there: the instruction is
+//! single-stepped for both at once, and nothing else of the function is.
+//!
+//! A site is exact when
+//! - it is the first instruction from the entry on that the kernel emulates, or else the first
+//!   RET, and no control transfer comes before it: no call, no jump, no RET. A site that is itself a
 //!   conditional jump is hit for both outcomes, and one that is a call is hit before the call;
 //! - nothing on the way can fault, so a call that panics on a nil receiver is not missed:
 //!   memory is read relative to the instruction pointer or to SP, nothing is divided;
@@ -35,9 +38,9 @@ use super::placement::{BITNESS, EntrySite, bytes_at, offset_from};
 /// Before the site.
 const MAX_INSTRUCTIONS: usize = 16;
 
-/// The first emulated instruction of the function, if every call reaches it unless it is
-/// branched to from elsewhere; `None` where there is no such instruction.
-pub(super) fn first_emulated(code: &[u8], start: u64) -> Option<EntrySite> {
+/// The first instruction of the function that costs nothing extra, if every call reaches it, once
+/// unless it is branched to from elsewhere; `None` where there is no such instruction.
+pub(super) fn first_cheap(code: &[u8], start: u64) -> Option<EntrySite> {
     let mut information = InstructionInfoFactory::new();
     let mut decoder = Decoder::with_ip(BITNESS, code, start, DecoderOptions::NONE);
     for _ in 0..=MAX_INSTRUCTIONS {
@@ -50,9 +53,10 @@ pub(super) fn first_emulated(code: &[u8], start: u64) -> Option<EntrySite> {
         }
         let offset = offset_from(start, instruction.ip());
         let cost = probe_cost(bytes_at(code, offset, instruction.len()));
-        if cost == Some(InstructionCost::Emulated) {
-            let cost = InstructionCost::Emulated;
-            return Some(EntrySite { offset, cost });
+        if cost == Some(InstructionCost::Emulated)
+            || instruction.flow_control() == FlowControl::Return
+        {
+            return cost.map(|cost| EntrySite { offset, cost });
         }
         if !may_precede_entry(&instruction, information.info(&instruction)) {
             return None;

@@ -81,7 +81,6 @@ fn returns_stay_where_they_are() {
 
 #[test]
 fn nothing_before_the_site_transfers_control() {
-    expect_at_start(&[TEST_RAX, RET, &[0x74, 0x00], RET]);
     expect_not_passed(&[0xff, 0xd1]); // call rcx
     expect_at_start(&[TEST_RAX, &[0x0f, 0x05], &[0x74, 0x00], RET]); // syscall
     expect_at_start(&[TEST_RAX, &[0x0f, 0x0b], &[0x74, 0x00], RET]); // ud2
@@ -166,12 +165,30 @@ fn the_way_is_short() {
 }
 
 #[test]
-fn a_function_without_an_emulated_instruction_has_no_cheap_site() {
-    expect_at_start(&[TEST_RAX, RET]);
-    assert_eq!(first_emulated(&[], START), None);
-    assert_eq!(first_emulated(TEST_RAX, START), None);
-    assert_eq!(first_emulated(&[0x48, 0x85, 0xc0, 0x06], START), None);
-    assert_eq!(first_emulated(&[0x48, 0x85], START), None);
+fn a_straight_line_is_entered_at_its_ret() {
+    let at = |offset| {
+        Ok(EntrySite {
+            offset,
+            cost: InstructionCost::SingleStepped,
+        })
+    };
+    assert_eq!(entry(&[RET]), at(0));
+    assert_eq!(entry(&[TEST_RAX, RET]), at(3));
+    assert_eq!(entry(&[TEST_RAX, RET, &[0x74, 0x00], RET]), at(3));
+    let load = &[0x48, 0x8b, 0x00]; // mov rax, [rax]
+    expect_at_start(&[load, RET]);
+    let nop = &[0x90];
+    expect_cheap(3, &[TEST_RAX, nop, RET]);
+    // The RET is reached from behind as well.
+    expect_at_start(&[TEST_RAX, RET, &[0xeb, 0xfd], RET]);
+}
+
+#[test]
+fn code_that_is_cut_has_no_cheap_site() {
+    assert_eq!(first_cheap(&[], START), None);
+    assert_eq!(first_cheap(TEST_RAX, START), None);
+    assert_eq!(first_cheap(&[0x48, 0x85, 0xc0, 0x06], START), None);
+    assert_eq!(first_cheap(&[0x48, 0x85], START), None);
 }
 
 #[test]

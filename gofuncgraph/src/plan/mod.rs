@@ -90,8 +90,8 @@ pub struct PlannedFunction {
 
 /// What will be attached to one file. Its `Display` is what `--dry-run` prints.
 ///
-/// A function that is one RET has its entry and its exit at the same address: the entry comes
-/// first among the sites, and has to be handled first at each hit.
+/// A function that is a straight line to its RET can have its entry and its exit at the same
+/// address: the entry comes first among the sites, and has to be handled first at each hit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProbePlan {
     /// In the order of addresses; indexed by [`FunctionId`]. Each has one entry site.
@@ -111,7 +111,7 @@ impl ProbePlan {
     }
 
     /// Whether a site shares its instruction with the one before, as the RET of a function that
-    /// is one RET does.
+    /// is a straight line can.
     pub fn is_entry_too(&self, id: SiteId) -> bool {
         let index = id.0 as usize;
         let before = index

@@ -2,7 +2,7 @@
 
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Register};
 
-use super::frameless::first_emulated;
+use super::frameless::first_cheap;
 use super::instruction::probe_cost;
 use super::{InstructionCost, SkipReason};
 use crate::cli::PlacementChoice;
@@ -11,7 +11,7 @@ use crate::cli::PlacementChoice;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
     /// Entry at the `push %rbp` that follows the stack check, else at the first emulated
-    /// instruction where that is exact, else at the first instruction; exit at every RET. An
+    /// instruction, or the RET of a straight line, where that is exact, else at the first instruction; exit at every RET. An
     /// entry counts once per call, and mostly on an emulated instruction.
     #[default]
     Standard,
@@ -59,7 +59,7 @@ pub(super) fn place(
         Placement::Classic => 0,
     };
     let cheap = match placement {
-        Placement::Standard if after_check == 0 => first_emulated(code, start),
+        Placement::Standard if after_check == 0 => first_cheap(code, start),
         Placement::Standard | Placement::Classic => None,
     };
     let way_to_cheap = start..=start + u64::from(cheap.map_or(0, |site| site.offset));
