@@ -6,10 +6,11 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use support::go_build::{Flavor, Variant};
-use support::oracle::{Truth, counts_by_counted_name, trace_round};
+use support::oracle::{self, Truth, counts_by_counted_name, trace_round};
 use support::private_binary::{PrivateBinary, releases};
 use support::program::Program;
-use support::tracer::run;
+use support::text::End;
+use support::tracer::{Tracer, run};
 
 /// A loop jumps to its first instruction.
 const NOT_TRACED: &str = "main.spin";
@@ -107,4 +108,45 @@ fn every_call_is_counted_in_position_independent_programs() {
     releases(Flavor::PieNoSymbols)
         .into_iter()
         .for_each(every_call_is_counted);
+}
+
+/// Their returns are seen where they return to, their entries where they branch.
+#[test]
+fn every_call_is_counted_when_functions_are_promoted() {
+    for variant in releases(Flavor::Plain) {
+        let binary = PrivateBinary::program_variant("frameless", variant);
+        let mut program = Program::start(binary.path(), &[]);
+        let options = ["-v", "--promote", "all", "-u", "main.*"];
+        let mut tracer = Tracer::start(binary.path(), &options, &[]);
+        let mut truth = oracle::round(&mut program);
+        tracer.wait_until_said("promoted by now: ");
+        for _ in 0..4 {
+            truth.add(oracle::round(&mut program));
+        }
+        let outcome = tracer.stop();
+        outcome.summary().assert_nothing_lost();
+        let trace = outcome.stream();
+        let traced = counts_by_counted_name(&trace);
+        for (name, truth) in truth.counts.iter().filter(|(name, _)| *name != NOT_TRACED) {
+            let traced = traced[name];
+            let ended = traced.returned + traced.unwound + traced.ended_otherwise;
+            assert!(
+                traced.entries == truth.entries
+                    && ended == truth.entries
+                    && traced.returned <= truth.returned
+                    && traced.unwound <= truth.unwound,
+                "{name}: traced {traced:?}, in truth {truth:?}"
+            );
+        }
+        let was_observed = |name| {
+            trace
+                .calls_of(name)
+                .any(|call| call.end == End::Returned(None))
+        };
+        assert!(was_observed("main.sign") && was_observed("main.(*node).orZero"));
+        // Its RET is where it is entered, and keeps its probe.
+        assert!(!was_observed("main.add"));
+        let (rest, status) = program.finish();
+        assert!(status.success(), "{status}: {rest:?}");
+    }
 }
