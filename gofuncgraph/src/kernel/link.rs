@@ -76,7 +76,7 @@ impl Links {
         }
         let every = [&entries, &returns, &returns_at_entries];
         let target = Target::new(file, every.iter().flat_map(|probes| &probes.offsets))?;
-        // Where a function is a single RET, both programs run for the same instruction, and the
+        // Where a straight line ends in its RET, both programs run for the same instruction, and the
         // kernel runs the one that was attached last first (Linux: kernel/events/uprobes.c,
         // consumer_add): entries come last, and such returns are never replaced.
         let returned = target.attach(programs.function_return.as_fd(), &returns)?;
