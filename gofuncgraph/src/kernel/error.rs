@@ -70,6 +70,12 @@ pub enum KernelError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// Probes on code of this process could not be measured.
+    #[error("cannot measure what a probe costs: {source}")]
+    Calibration {
+        /// What failed.
+        source: io::Error,
+    },
     /// A map could not be read or written.
     #[error("cannot access the map {map}: {reason}")]
     MapAccess {

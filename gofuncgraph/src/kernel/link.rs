@@ -150,7 +150,7 @@ impl Links {
     }
 
     /// Closes links on a thread.
-    fn close_meanwhile(&mut self, links: Vec<OwnedFd>) {
+    pub(super) fn close_meanwhile(&mut self, links: Vec<OwnedFd>) {
         self.closing.retain(|closing| !closing.is_finished());
         // Where no thread can be had, the links go away with the closure that holds them.
         self.closing
@@ -212,13 +212,13 @@ fn close_in_parallel<L: Send>(links: Vec<L>) {
     });
 }
 
-struct Attached {
-    links: Vec<OwnedFd>,
+pub(super) struct Attached {
+    pub(super) links: Vec<OwnedFd>,
     refused: Vec<SiteId>,
 }
 
 /// Attaches `program` at places of `file`, each with its cookie.
-fn attach_at(
+pub(super) fn attach_at(
     program: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
     places: &[(FileOffset, u32)],

@@ -4,7 +4,10 @@
 //! a group of links, [`Tracer::enable`] lets the programs send records, [`Tracer::drain`] hands
 //! them over. Dropping a [`Tracer`] takes every probe away; so does the end of this process.
 
+mod calibration;
+mod calibration_code;
 mod capability;
+mod cost;
 mod error;
 mod link;
 mod object;
@@ -13,6 +16,7 @@ mod promotion;
 mod system_call;
 mod tracer;
 
+pub use cost::{HitCosts, HitCounts, PerKind};
 pub use error::KernelError;
 pub use link::AttachReport;
 pub use tracer::{GoroutineLoss, KernelCounters, LoadSettings, Preparation, Tracer};

@@ -2,19 +2,22 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::{self, JoinHandle};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::programs::RawTracePoint;
+use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use gofuncgraph_common::{
-    CONFIG_GLOBAL, Control, Counter, GoroutineKey, GoroutineState, ProcessState, RecordHeader,
-    ReturnPlace, SiteState, TraceConfig, goroutine_flags, map_names, process_flags, program_names,
+    CONFIG_GLOBAL, COUNTER_COUNT, Control, Counter, GoroutineKey, GoroutineState, ProcessState,
+    RecordHeader, ReturnPlace, SiteState, TraceConfig, goroutine_flags, map_names, process_flags,
+    program_names,
     site_flags,
 };
 
 use crate::binary::RuntimeOffsets;
 use crate::plan::{ProbePlan, SiteId, SiteKind};
 
+use super::calibration::Calibration;
 use super::error::with_causes;
 use super::link::{AttachReport, Links};
 use super::program::{self, UprobePrograms};
@@ -118,11 +121,13 @@ pub struct Tracer {
     pub(super) sites: Array<MapData, SiteState>,
     goroutines: HashMap<MapData, GoroutineKey, GoroutineState>,
     pub(super) observed_returns: HashMap<MapData, u64, ReturnPlace>,
-    processes: HashMap<MapData, u32, ProcessState>,
+    pub(super) processes: HashMap<MapData, u32, ProcessState>,
     counters: PerCpuArray<MapData, u64>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     is_enabled: bool,
     buffer_bytes: u32,
+    pub(super) offsets: RuntimeOffsets,
+    pub(super) calibration: Calibration,
     _tracepoints: Ebpf,
 }
 
@@ -182,6 +187,8 @@ impl Tracer {
             counters: take_map(&mut ebpf, map_names::COUNTERS)?,
             logger,
             is_enabled: false,
+            offsets: settings.offsets,
+            calibration: Calibration::default(),
             buffer_bytes: settings.buffer_bytes,
             _tracepoints: ebpf,
         })
@@ -234,6 +241,10 @@ impl Tracer {
             enabled: u32::from(self.is_enabled),
             wakeup_armed: 1,
         };
+        self.set_control(control)
+    }
+
+    pub(super) fn set_control(&mut self, control: Control) -> Result<(), KernelError> {
         self.control
             .set(0, control, 0)
             .map_err(|error| access_error(map_names::CONTROL, &error))
@@ -320,6 +331,20 @@ impl Tracer {
         })
     }
 
+    /// Everything counts from 0 again.
+    pub(super) fn reset_counters(&mut self) -> Result<(), KernelError> {
+        let failed = |error: &dyn std::error::Error| access_error(map_names::COUNTERS, error);
+        for counter in 0..COUNTER_COUNT {
+            let zeros =
+                PerCpuValues::try_from(vec![0; nr_cpus().map_err(|(_, error)| failed(&error))?])
+                    .map_err(|error| failed(&error))?;
+            self.counters
+                .set(counter, zeros, 0)
+                .map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
     /// What every gate says of which a record was lost.
     pub fn goroutine_losses(&self) -> Vec<GoroutineLoss> {
         self.gates()
@@ -340,7 +365,7 @@ impl Tracer {
 
     /// Every gate. One that goes away while iterating ends or repeats the walk: what is there is
     /// taken, and a later walk finds the rest.
-    fn gates(&self) -> impl Iterator<Item = (GoroutineKey, GoroutineState)> {
+    pub(super) fn gates(&self) -> impl Iterator<Item = (GoroutineKey, GoroutineState)> {
         self.goroutines.iter().filter_map(Result::ok)
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use crate::binary::GoBinary;
 use crate::cli::{PromotionChoice, Settings};
 use crate::events::LiveEvents;
-use crate::kernel::{AttachReport, LoadSettings, Preparation, Tracer};
+use crate::kernel::{AttachReport, HitCosts, LoadSettings, Preparation, Tracer};
 use crate::output::{BinarySymbols, LiveScreen, WallClock};
 use crate::plan::ProbePlan;
 use crate::promotion::SAMPLE_ONE_OF;
@@ -82,6 +82,7 @@ pub(super) fn trace(
             loading.elapsed().as_millis()
         )
     });
+    let _costs = hit_costs(settings, &mut tracer);
     // Before the first probe, so that a path that cannot be written costs the target nothing.
     let clock = Clock {
         realtime_minus_monotonic_ns: realtime_minus_monotonic_ns(),
@@ -140,6 +141,30 @@ pub(super) fn trace(
     finished?;
     written?;
     summarised
+}
+
+/// What hits will cost; `None` if that cannot be told.
+fn hit_costs(settings: &Settings, tracer: &mut Tracer) -> Option<HitCosts> {
+    // Each hit would be logged, and costs more.
+    if settings.debug {
+        return None;
+    }
+    let measuring = Instant::now();
+    match tracer.measure_hit_costs() {
+        Ok(costs) => {
+            verbose(settings, || {
+                format!(
+                    "measured in {} ms: {costs}",
+                    measuring.elapsed().as_millis()
+                )
+            });
+            Some(costs)
+        }
+        Err(error) => {
+            notice(format_args!("warning: {error}"));
+            None
+        }
+    }
 }
 
 fn attach(
