@@ -40,6 +40,8 @@ pub mod site_flags {
     pub const GOROUTINE_EXIT: u32 = 1 << 3;
     /// The entry of `runtime.sigpanic`.
     pub const SIGNAL_PANIC: u32 = 1 << 4;
+    /// The instruction is single-stepped: only counted apart.
+    pub const STEPPED: u32 = 1 << 5;
 }
 
 /// What a site is at the moment; indexed by the cookie. May change while tracing.

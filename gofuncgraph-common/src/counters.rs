@@ -24,7 +24,18 @@ pub enum Counter {
     /// Records of passed observers for which the ring had no room. The next observer repeats
     /// what they would have said, so nothing need be missing.
     ObservationsLost = 9,
+    /// Entries outside of any tree that were chosen as samples, whether or not the ring had room
+    /// for them: at sites without [`STEPPED`](crate::site_flags::STEPPED).
+    SampledEntries = 10,
+    /// The same, at sites with it.
+    SampledSteppedEntries = 11,
+    /// Of both, those of promoted functions.
+    SampledPromotedEntries = 12,
+    /// Hits of observers with nothing to tell that were chosen as samples.
+    SampledIdleObservers = 13,
+    /// RETs on goroutines without an active root.
+    ReturnsOutside = 14,
 }
 
 /// Number of [`Counter`]s.
-pub const COUNTER_COUNT: u32 = 10;
+pub const COUNTER_COUNT: u32 = 15;

@@ -64,7 +64,6 @@ pub fn handle(ctx: &ProbeContext) {
     let Some(key) = goroutine_key(g) else {
         return;
     };
-    let promoted_address = if state.tier == 0 { 0 } else { state.address };
     let mut gate = Gate::find(key);
     if gate.is_none() && !is_target {
         let call = SampledCall {
@@ -72,7 +71,7 @@ pub fn handle(ctx: &ProbeContext) {
             tgid: key.tgid,
             instruction_pointer: regs.rip,
         };
-        sample::outside_of_trees(call, g, regs.rsp, promoted_address);
+        sample::outside_of_trees(call, state, g, regs.rsp);
         return;
     }
     let Some(depth_bytes) = stack_depth(g, regs.rsp) else {
@@ -83,7 +82,7 @@ pub fn handle(ctx: &ProbeContext) {
         depth_bytes,
         stack_pointer: regs.rsp,
         instruction_pointer: regs.rip,
-        promoted_address,
+        promoted_address: if state.tier == 0 { 0 } else { state.address },
     };
     let root_depth_bytes = match gate {
         Some(mut open) if !open.is_stale() => {

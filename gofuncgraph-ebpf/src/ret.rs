@@ -35,6 +35,7 @@ pub fn handle(ctx: &ProbeContext) {
         return;
     };
     let Some(mut gate) = Gate::find(key) else {
+        count(Counter::ReturnsOutside);
         if is_target {
             count(Counter::ReturnsWithoutTree);
         }
@@ -42,6 +43,7 @@ pub fn handle(ctx: &ProbeContext) {
     };
     let root_depth_bytes = gate.root_depth_bytes();
     if root_depth_bytes == 0 || gate.is_stale() {
+        count(Counter::ReturnsOutside);
         if is_target {
             count(Counter::ReturnsWithoutTree);
         }

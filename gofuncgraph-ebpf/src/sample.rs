@@ -2,27 +2,36 @@
 //! recognised.
 
 use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns};
-use gofuncgraph_common::{RecordHeader, RecordKind, SampleRecord};
+use gofuncgraph_common::{Counter, RecordHeader, RecordKind, SampleRecord, SiteState, site_flags};
 
 use crate::chain::{End, find_end};
+use crate::counters::count;
 use crate::goroutine::{find_stack_depth, read_word};
 use crate::maps::CONFIG;
 use crate::ring;
 
 /// A call outside of any tree, on the goroutine of `g`.
 #[inline(always)]
-pub fn outside_of_trees(call: SampledCall, g: u64, stack_pointer: u64, promoted_address: u64) {
+pub fn outside_of_trees(call: SampledCall, state: SiteState, g: u64, stack_pointer: u64) {
     if !is_chosen() {
         return;
+    }
+    count(if state.flags & site_flags::STEPPED == 0 {
+        Counter::SampledEntries
+    } else {
+        Counter::SampledSteppedEntries
+    });
+    if state.tier != 0 {
+        count(Counter::SampledPromotedEntries);
     }
     let Some(return_address) = read_word(stack_pointer) else {
         return;
     };
     let mut end = 0;
-    if promoted_address != 0
+    if state.tier != 0
         && let Ok(Some(depth_bytes)) = find_stack_depth(g, stack_pointer)
     {
-        let load_bias = call.instruction_pointer.wrapping_sub(promoted_address);
+        let load_bias = call.instruction_pointer.wrapping_sub(state.address);
         end = match find_end(stack_pointer, depth_bytes, 0, return_address, load_bias) {
             End::CallersObserver(address) | End::Nothing(address) if address != return_address => {
                 address
@@ -44,6 +53,7 @@ pub fn missed(call: SampledCall, missing: u64) {
 #[inline(always)]
 pub fn idle_observer(observer: u32, tgid: u32) {
     if is_chosen() {
+        count(Counter::SampledIdleObservers);
         let observer = SampledCall {
             site: observer,
             tgid,

@@ -21,7 +21,7 @@ use gofuncgraph::events::{
 };
 use gofuncgraph::plan::{FunctionId, PlannedFunction, ProbePlan, SiteId};
 use gofuncgraph::recording::{
-    EndReason, LossCounters, RecordedClock, RecordedEnd, RecordedHost, RecordedPlan,
+    EndReason, LossCounters, RecordedClock, RecordedCost, RecordedEnd, RecordedHost, RecordedPlan,
     RecordedTarget, RecordedView, RecordedZone, RecordingHeader, RecordingReader, RecordingWriter,
 };
 use gofuncgraph::trace::DEFAULT_MAX_CALLS;
@@ -346,5 +346,6 @@ fn header() -> RecordingHeader {
                 .unwrap_or(std::num::NonZero::<u64>::MAX),
             count: None,
         },
+        cost: RecordedCost::default(),
     }
 }

@@ -19,7 +19,10 @@ use gofuncgraph::events::{
     CloseCause, EndProbe, Event, FrameDepth, GoroutineEvent, ObservedPlace, ProcessEnd,
     SequencePosition, Symbols,
 };
-use gofuncgraph::recording::{EndReason, LossCounters, ReadEnd, RecordedSymbols, RecordingReader};
+use gofuncgraph::kernel::PerKind;
+use gofuncgraph::recording::{
+    EndReason, LossCounters, ReadEnd, RecordedCost, RecordedSymbols, RecordingReader,
+};
 
 /// Runs the reader in Python.
 fn read_in_python(recording: &Path) -> Output {
@@ -55,6 +58,7 @@ fn rows(recording: &[u8]) -> String {
             &header.clock.start.time_ns,
             &header.clock.realtime_minus_monotonic_ns,
             &header.clock.zone.utc_offset_seconds,
+            &cost(&header.cost),
         ],
         &mut out,
     );
@@ -248,9 +252,28 @@ fn line(line: Option<SourceLine<'_>>) -> String {
     }
 }
 
+/// The header's `cost`.
+fn cost(cost: &RecordedCost) -> String {
+    let hits = cost.hits.map_or_else(
+        || "-".to_owned(),
+        |costs| {
+            let kinds = [costs.inside_ns, costs.outside_ns].map(PerKind::to_array);
+            let least = [costs.least_by_return_ns, costs.least_by_observer_ns];
+            let numbers = kinds.as_flattened().iter().chain(&least);
+            let numbers: Vec<String> = numbers.map(u64::to_string).collect();
+            numbers.join(",")
+        },
+    );
+    let stepped: Vec<String> = (cost.stepped_functions.iter())
+        .map(|function| function.0.to_string())
+        .collect();
+    format!("{}\t{hits}\t{}", cost.enabled.time_ns, stepped.join(","))
+}
+
 fn losses(losses: &LossCounters) -> String {
     let kernel = &losses.kernel;
-    [
+    let [inside, outside] = [losses.hits.inside, losses.hits.outside].map(PerKind::to_array);
+    let kernel = [
         kernel.entries_lost,
         kernel.returns_lost,
         kernel.closes_lost,
@@ -263,9 +286,10 @@ fn losses(losses: &LossCounters) -> String {
         losses.unknown_records,
         losses.malformed_records,
         kernel.observations_lost,
-    ]
-    .map(|counter| counter.to_string())
-    .join("\t")
+    ];
+    let counters = kernel.iter().chain(&inside).chain(&outside);
+    let counters: Vec<String> = counters.map(u64::to_string).collect();
+    counters.join("\t")
 }
 
 #[track_caller]

@@ -5,7 +5,7 @@ use gofuncgraph_common::{
 };
 
 use crate::binary::{RuntimeAddress, VirtualAddress};
-use crate::kernel::{GoroutineLoss, KernelError, Tracer};
+use crate::kernel::{GoroutineLoss, HitCounts, KernelError, PerKind, Tracer};
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind};
 use crate::promotion::CallCounts;
 
@@ -19,6 +19,8 @@ use super::{
 struct KnownSite {
     address: VirtualAddress,
     function: Option<FunctionId>,
+    /// Of an entry: its instruction is single-stepped.
+    is_stepped: bool,
 }
 
 /// What numbers in records stand for.
@@ -40,11 +42,32 @@ impl Known {
     }
 }
 
+/// Hits of probes that records tell of.
+#[derive(Default)]
+struct InsideHits {
+    all: PerKind,
+}
+
+impl InsideHits {
+    fn count(&mut self, record: &Record, known: &Known) {
+        match record {
+            Record::Entry(entry) if known.site(entry.site).is_some_and(|it| it.is_stepped) => {
+                self.all.stepped_entries += 1;
+            }
+            Record::Entry(_) => self.all.entries += 1,
+            Record::Return(_) => self.all.returns += 1,
+            Record::Observed(_) => self.all.observers += 1,
+            _ => {}
+        }
+    }
+}
+
 /// The events of running processes, from the kernel side.
 pub struct LiveEvents {
     tracer: Tracer,
     known: Known,
     call_counts: CallCounts,
+    hits: InsideHits,
     unknown_records: u64,
     malformed_records: u64,
     /// Lost records when gates were last looked through.
@@ -62,6 +85,7 @@ impl LiveEvents {
             .sites
             .iter()
             .map(|site| KnownSite {
+                is_stepped: !site.cost.is_emulated(),
                 address: site.address,
                 function: match site.kind {
                     SiteKind::Entry(function) | SiteKind::Return(function) => Some(function),
@@ -77,6 +101,7 @@ impl LiveEvents {
                 observers: Vec::new(),
             },
             call_counts: CallCounts::default(),
+            hits: InsideHits::default(),
             unknown_records: 0,
             malformed_records: 0,
             losses_looked_at: 0,
@@ -97,6 +122,23 @@ impl LiveEvents {
     /// Calls that were seen since the last time.
     pub fn take_call_counts(&mut self) -> CallCounts {
         std::mem::take(&mut self.call_counts)
+    }
+
+    /// Hits of probes since tracing began.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn hit_counts(&self) -> Result<HitCounts, KernelError> {
+        let lost = self.tracer.counters()?;
+        let mut inside = self.hits.all;
+        // Whether the entries were single-stepped is not known.
+        inside.entries += lost.entries_lost;
+        inside.returns += lost.returns_lost;
+        inside.observers += lost.observations_lost;
+        Ok(HitCounts {
+            inside,
+            outside: self.tracer.hits_outside()?,
+        })
     }
 
     /// Records that were skipped: of an unknown kind, and malformed ones.
@@ -197,6 +239,7 @@ impl LiveEvents {
             tracer,
             known,
             call_counts,
+            hits,
             unknown_records,
             malformed_records,
             last_time,
@@ -224,7 +267,7 @@ impl LiveEvents {
                         call_counts.add_idle_sample(*observer.ok_or(malformed)?);
                         return Ok(None);
                     }
-                    _ => {}
+                    _ => hits.count(&record, known),
                 }
                 to_event(&record, known).map(Some).ok_or(malformed)
             });

@@ -10,7 +10,7 @@ use gofuncgraph_common::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::binary::RuntimeOffsets;
+use crate::binary::{RuntimeOffsets, VirtualAddress};
 
 use super::KernelError;
 use super::calibration_code::{Code, Copy};
@@ -65,9 +65,7 @@ impl Tracer {
         };
         self.set_site(PROMOTED_SITE, promoted)?;
         let return_address = code.runtime_address(OBSERVER.return_site());
-        self.observed_returns
-            .insert(return_address, 1, 0)
-            .map_err(|error| access_error(map_names::OBSERVED_RETURNS, &error))?;
+        self.observe_return(VirtualAddress(return_address))?;
         self.calibration.return_address = Some(return_address);
         let file = code.file();
         let links = [

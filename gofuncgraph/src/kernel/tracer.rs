@@ -18,6 +18,7 @@ use crate::binary::RuntimeOffsets;
 use crate::plan::{ProbePlan, SiteId, SiteKind};
 
 use super::calibration::Calibration;
+use super::cost::PerKind;
 use super::error::with_causes;
 use super::link::{AttachReport, Links};
 use super::program::{self, UprobePrograms};
@@ -32,7 +33,7 @@ pub struct LoadSettings<'a> {
     pub buffer_bytes: u32,
     /// Number of sites that will be attached, at least.
     pub sites: usize,
-    /// Of the calls outside of trees, one of so many is told of: a power of two, or 0 for none.
+    /// Of the calls outside of trees, one of so many is told of: a power of two.
     pub sample_one_of: u32,
     /// RETs of promoted functions are told of beside their observers.
     pub verify: bool,
@@ -126,6 +127,7 @@ pub struct Tracer {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     is_enabled: bool,
     buffer_bytes: u32,
+    sample_one_of: u32,
     pub(super) offsets: RuntimeOffsets,
     pub(super) calibration: Calibration,
     _tracepoints: Ebpf,
@@ -187,6 +189,7 @@ impl Tracer {
             counters: take_map(&mut ebpf, map_names::COUNTERS)?,
             logger,
             is_enabled: false,
+            sample_one_of: settings.sample_one_of,
             offsets: settings.offsets,
             calibration: Calibration::default(),
             buffer_bytes: settings.buffer_bytes,
@@ -310,13 +313,7 @@ impl Tracer {
     /// # Errors
     /// If the map cannot be read.
     pub fn counters(&self) -> Result<KernelCounters, KernelError> {
-        let read = |counter: Counter| -> Result<u64, KernelError> {
-            let values = self
-                .counters
-                .get(&(counter as u32), 0)
-                .map_err(|error| access_error(map_names::COUNTERS, &error))?;
-            Ok(values.iter().sum())
-        };
+        let read = |counter| self.counter(counter);
         Ok(KernelCounters {
             entries_lost: read(Counter::EntriesLost)?,
             returns_lost: read(Counter::ReturnsLost)?,
@@ -329,6 +326,40 @@ impl Tracer {
             goroutine_check_failed: read(Counter::GoroutineCheckFailed)?,
             observations_lost: read(Counter::ObservationsLost)?,
         })
+    }
+
+    fn counter(&self, counter: Counter) -> Result<u64, KernelError> {
+        let values = self
+            .counters
+            .get(&(counter as u32), 0)
+            .map_err(|error| access_error(map_names::COUNTERS, &error))?;
+        Ok(values.iter().sum())
+    }
+
+    /// Hits outside of trees, or with nothing to tell.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn hits_outside(&self) -> Result<PerKind, KernelError> {
+        let sampled = |counter| Ok(self.counter(counter)? * u64::from(self.sample_one_of));
+        // Of calls on the scheduler's stack entries and RETs are counted as one.
+        let off_goroutine_stack = self.counter(Counter::OffGoroutineStack)?;
+        let returns = off_goroutine_stack / 2;
+        Ok(PerKind {
+            entries: sampled(Counter::SampledEntries)? + off_goroutine_stack - returns,
+            stepped_entries: sampled(Counter::SampledSteppedEntries)?,
+            returns: self.counter(Counter::ReturnsOutside)? + returns,
+            observers: sampled(Counter::SampledIdleObservers)?,
+        })
+    }
+
+    /// Of the calls outside of trees, those whose RETs had no probes.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn promoted_calls_outside(&self) -> Result<u64, KernelError> {
+        let sampled = self.counter(Counter::SampledPromotedEntries)?;
+        Ok(sampled * u64::from(self.sample_one_of))
     }
 
     /// Everything counts from 0 again.
@@ -430,11 +461,14 @@ pub(super) fn flags_of(plan: &ProbePlan, id: SiteId) -> u32 {
     match plan.sites.get(id.0 as usize).map(|site| site.kind) {
         Some(SiteKind::Entry(function) | SiteKind::Return(function)) => {
             let function = plan.functions.get(function.0 as usize);
-            if function.is_some_and(|function| function.is_target) {
-                site_flags::TARGET
-            } else {
-                0
-            }
+            let is_target = function.is_some_and(|function| function.is_target);
+            let target = if is_target { site_flags::TARGET } else { 0 };
+            target
+                | if plan.is_stepped_entry(id) {
+                    site_flags::STEPPED
+                } else {
+                    0
+                }
         }
         Some(SiteKind::Recovery) => site_flags::RECOVERY,
         Some(SiteKind::GoroutineExit) => site_flags::GOROUTINE_EXIT,

@@ -110,6 +110,21 @@ impl ProbePlan {
         (0_u32..).map(SiteId).zip(&self.sites)
     }
 
+    /// Whether a site is an entry whose instruction is single-stepped.
+    pub fn is_stepped_entry(&self, id: SiteId) -> bool {
+        let site = self.sites.get(id.0 as usize);
+        site.is_some_and(|it| matches!(it.kind, SiteKind::Entry(_)) && !it.cost.is_emulated())
+    }
+
+    /// Functions whose entries are single-stepped, in order.
+    pub fn stepped_functions(&self) -> impl Iterator<Item = FunctionId> {
+        let stepped = self.sites.iter().filter(|site| !site.cost.is_emulated());
+        stepped.filter_map(|site| match site.kind {
+            SiteKind::Entry(function) => Some(function),
+            _ => None,
+        })
+    }
+
     /// Whether a site shares its instruction with the one before, as the RET of a function that
     /// is a straight line can.
     pub fn is_entry_too(&self, id: SiteId) -> bool {

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::error::BlockProblem;
 use super::header::{
-    EndReason, LossCounters, RecordedClock, RecordedEnd, RecordedHost, RecordedPlan,
+    EndReason, LossCounters, RecordedClock, RecordedCost, RecordedEnd, RecordedHost, RecordedPlan,
     RecordedTarget, RecordedView, RecordingHeader,
 };
 use super::varint::{self, Fields};
 use super::zone::{RecordedZone, ZoneChange};
 use crate::events::MonotonicTime;
-use crate::kernel::KernelCounters;
+use crate::kernel::{HitCosts, HitCounts, KernelCounters, PerKind};
+use crate::plan::FunctionId;
 
 /// First bytes of a recording. The first is no text, the last is changed by what mangles line
 /// ends.
@@ -221,10 +222,12 @@ pub(super) fn read_trailer(fields: &mut Fields<'_>) -> Option<(MonotonicTime, Lo
     Some((MonotonicTime { time_ns }, losses_of(counters)))
 }
 
-const COUNTERS: usize = 12;
+const COUNTERS: usize = 20;
 
 fn counters_of(losses: &LossCounters) -> [u64; COUNTERS] {
     let kernel = &losses.kernel;
+    let inside = &losses.hits.inside;
+    let outside = &losses.hits.outside;
     [
         kernel.entries_lost,
         kernel.returns_lost,
@@ -238,6 +241,14 @@ fn counters_of(losses: &LossCounters) -> [u64; COUNTERS] {
         losses.unknown_records,
         losses.malformed_records,
         kernel.observations_lost,
+        inside.entries,
+        inside.stepped_entries,
+        inside.returns,
+        inside.observers,
+        outside.entries,
+        outside.stepped_entries,
+        outside.returns,
+        outside.observers,
     ]
 }
 
@@ -255,8 +266,22 @@ fn losses_of(counters: [u64; COUNTERS]) -> LossCounters {
         unknown_records,
         malformed_records,
         observations_lost,
+        inside @ ..,
+        outside_entries,
+        outside_stepped_entries,
+        outside_returns,
+        outside_observers,
     ] = counters;
     LossCounters {
+        hits: HitCounts {
+            inside: PerKind::from_array(inside),
+            outside: PerKind {
+                entries: outside_entries,
+                stepped_entries: outside_stepped_entries,
+                returns: outside_returns,
+                observers: outside_observers,
+            },
+        },
         kernel: KernelCounters {
             entries_lost,
             returns_lost,
@@ -291,6 +316,7 @@ pub(super) struct HeaderJson {
     utc_offset_seconds: i32,
     utc_offset_changes: Vec<(i64, i32)>,
     view: ViewJson,
+    cost: CostJson,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -318,6 +344,77 @@ struct PlanJson {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
+struct CostJson {
+    enabled_monotonic_ns: u64,
+    hits: Option<HitCostsJson>,
+    stepped_functions: Vec<u32>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct HitCostsJson {
+    inside_ns: PerKindJson,
+    outside_ns: PerKindJson,
+    least_by_return_ns: u64,
+    least_by_observer_ns: u64,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct PerKindJson {
+    entry: u64,
+    stepped_entry: u64,
+    #[serde(rename = "return")]
+    ret: u64,
+    observer: u64,
+}
+
+impl From<RecordedCost> for CostJson {
+    fn from(cost: RecordedCost) -> Self {
+        let per_kind = |costs: PerKind| PerKindJson {
+            entry: costs.entries,
+            stepped_entry: costs.stepped_entries,
+            ret: costs.returns,
+            observer: costs.observers,
+        };
+        Self {
+            enabled_monotonic_ns: cost.enabled.time_ns,
+            hits: cost.hits.map(|costs| HitCostsJson {
+                inside_ns: per_kind(costs.inside_ns),
+                outside_ns: per_kind(costs.outside_ns),
+                least_by_return_ns: costs.least_by_return_ns,
+                least_by_observer_ns: costs.least_by_observer_ns,
+            }),
+            stepped_functions: cost.stepped_functions.iter().map(|it| it.0).collect(),
+        }
+    }
+}
+
+impl From<CostJson> for RecordedCost {
+    fn from(json: CostJson) -> Self {
+        let per_kind = |costs: PerKindJson| PerKind {
+            entries: costs.entry,
+            stepped_entries: costs.stepped_entry,
+            returns: costs.ret,
+            observers: costs.observer,
+        };
+        Self {
+            enabled: MonotonicTime {
+                time_ns: json.enabled_monotonic_ns,
+            },
+            hits: json.hits.map(|costs| HitCosts {
+                inside_ns: per_kind(costs.inside_ns),
+                outside_ns: per_kind(costs.outside_ns),
+                least_by_return_ns: costs.least_by_return_ns,
+                least_by_observer_ns: costs.least_by_observer_ns,
+            }),
+            stepped_functions: json.stepped_functions.into_iter().map(FunctionId).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct ViewJson {
     stream: bool,
     slower_than_ns: Option<u64>,
@@ -337,6 +434,7 @@ impl From<&RecordingHeader> for HeaderJson {
             plan,
             clock,
             view,
+            cost,
         } = header.clone();
         Self {
             tool_version,
@@ -375,6 +473,7 @@ impl From<&RecordingHeader> for HeaderJson {
                 max_calls: Some(view.max_calls),
                 count: view.count,
             },
+            cost: cost.into(),
         }
     }
 }
@@ -428,6 +527,7 @@ impl From<HeaderJson> for RecordingHeader {
                 max_calls: json.view.max_calls.unwrap_or(DEFAULT_MAX_CALLS),
                 count: json.view.count,
             },
+            cost: json.cost.into(),
         }
     }
 }

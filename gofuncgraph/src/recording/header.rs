@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use super::zone::RecordedZone;
 use crate::events::MonotonicTime;
-use crate::kernel::KernelCounters;
+use crate::kernel::{HitCosts, HitCounts, KernelCounters};
+use crate::plan::FunctionId;
 
 /// What a recording says of itself before any event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct RecordingHeader {
     pub clock: RecordedClock,
     /// What a live trace with the same options would have shown.
     pub view: RecordedView,
+    /// What tracing cost the program.
+    pub cost: RecordedCost,
 }
 
 /// The machine of a recording.
@@ -95,11 +98,24 @@ pub struct RecordedView {
     pub count: Option<NonZero<u64>>,
 }
 
-/// What was counted of events that are not in the recording.
+/// What hits of probes cost the program; the default is that of recordings that do not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordedCost {
+    /// When probes began to tell of calls.
+    pub enabled: MonotonicTime,
+    /// As measured before; `None` if that failed.
+    pub hits: Option<HitCosts>,
+    /// Functions whose entries are single-stepped, in order.
+    pub stepped_functions: Vec<FunctionId>,
+}
+
+/// What was counted of events that are not in the recording, and what cost the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LossCounters {
     /// By the programs in the kernel.
     pub kernel: KernelCounters,
+    /// Hits of probes, with or without an event; all 0 where the recording does not say.
+    pub hits: HitCounts,
     /// Records of kinds that the tracer did not know.
     pub unknown_records: u64,
     /// Records that made no sense to the tracer.

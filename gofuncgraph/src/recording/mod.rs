@@ -26,7 +26,7 @@ mod zone;
 
 pub use error::{BlockProblem, RecordingError};
 pub use header::{
-    EndReason, LossCounters, RecordedClock, RecordedEnd, RecordedHost, RecordedPlan,
+    EndReason, LossCounters, RecordedClock, RecordedCost, RecordedEnd, RecordedHost, RecordedPlan,
     RecordedTarget, RecordedView, RecordingHeader,
 };
 pub use reader::{ReadEnd, RecordingReader};

@@ -12,13 +12,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::binary::GoBinary;
-use crate::cli::{PromotionChoice, Settings};
+use crate::cli::Settings;
 use crate::events::LiveEvents;
 use crate::kernel::{AttachReport, HitCosts, LoadSettings, Preparation, Tracer};
 use crate::output::{BinarySymbols, LiveScreen, WallClock};
 use crate::plan::ProbePlan;
 use crate::promotion::SAMPLE_ONE_OF;
-use crate::recording::RecordingWriter;
+use crate::recording::{RecordedCost, RecordingWriter};
 use crate::trace::ExitChecker;
 
 use super::ending::{Ending, Interrupts};
@@ -65,12 +65,7 @@ pub(super) fn trace(
             offsets: binary.runtime_offsets(),
             buffer_bytes: settings.buffer.bytes(),
             sites: plan.sites.len(),
-            sample_one_of: match settings.promote {
-                PromotionChoice::Off => 0,
-                PromotionChoice::Auto | PromotionChoice::All | PromotionChoice::Alternate => {
-                    SAMPLE_ONE_OF
-                }
-            },
+            sample_one_of: SAMPLE_ONE_OF,
             verify: settings.verify_exits,
             debug: settings.debug,
             object: object.as_deref(),
@@ -82,7 +77,7 @@ pub(super) fn trace(
             loading.elapsed().as_millis()
         )
     });
-    let _costs = hit_costs(settings, &mut tracer);
+    let costs = hit_costs(settings, &mut tracer);
     // Before the first probe, so that a path that cannot be written costs the target nothing.
     let clock = Clock {
         realtime_minus_monotonic_ns: realtime_minus_monotonic_ns(),
@@ -101,8 +96,14 @@ pub(super) fn trace(
     warn_of_unmatched(&settings.view, functions.map(|function| &*function.name));
     notice(format_args!("found {} uprobes", plan.sites.len()));
     let attached = attach(settings, file, plan, &mut tracer)?;
+    let enabled = monotonic_now();
     let recording = recording.map(|_| {
-        let header = recorder::header(settings, binary, plan, &attached, &clock);
+        let cost = RecordedCost {
+            enabled,
+            hits: costs,
+            stepped_functions: plan.stepped_functions().collect(),
+        };
+        let header = recorder::header(settings, binary, plan, &attached, &clock, cost);
         let symbols = Box::new(BinarySymbols::new(binary, plan));
         RecordingWriter::new(&header, plan, symbols)
     });
@@ -119,6 +120,9 @@ pub(super) fn trace(
         recording,
         promotion: Promotion::new(settings, binary, plan, file.descriptor()),
         exit_checker: settings.verify_exits.then(ExitChecker::default),
+        costs,
+        enabled,
+        ended: enabled,
     };
     let ended = run_until_ended(settings, interrupts, &mut pipeline, &writers);
     // Whatever happened, the target gets its peace first.

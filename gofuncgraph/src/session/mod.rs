@@ -11,6 +11,7 @@
 
 mod analyse;
 mod analysis_error;
+mod cost;
 mod ending;
 mod error;
 mod live;

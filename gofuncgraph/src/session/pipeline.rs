@@ -5,6 +5,7 @@ use std::time::Instant;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::SessionError;
+use super::cost;
 use super::ending::Ending;
 use super::notice::{notice, warn_of_trees_without_room};
 use super::processes;
@@ -14,6 +15,7 @@ use super::summary::{self, Counted};
 use super::view::{DestinationId, Spill, View};
 use super::writer::Chunk;
 use crate::events::{Event, EventSource, LiveEvents, MonotonicTime, ProcessEnd};
+use crate::kernel::HitCosts;
 use crate::recording::{EndReason, LossCounters, RecordedEnd, RecordingWriter};
 use crate::trace::ExitChecker;
 
@@ -25,6 +27,12 @@ pub(super) struct Pipeline<'a> {
     pub(super) promotion: Option<Promotion<'a>>,
     /// For `--verify-exits`.
     pub(super) exit_checker: Option<ExitChecker>,
+    /// Of hits, if they could be measured.
+    pub(super) costs: Option<HitCosts>,
+    /// When probes began to tell of calls.
+    pub(super) enabled: MonotonicTime,
+    /// When they had ended to, once they have.
+    pub(super) ended: MonotonicTime,
 }
 
 impl Pipeline<'_> {
@@ -58,6 +66,7 @@ impl Pipeline<'_> {
             recording,
             promotion,
             exit_checker,
+            ..
         } = self;
         let Some(active) = promotion else {
             return Ok(None);
@@ -150,6 +159,7 @@ impl Pipeline<'_> {
         });
         self.events.tracer().flush_log();
         let time = monotonic_now();
+        self.ended = time;
         // The news that a process ended may have been lost.
         for pid in self.view.pids_with_open_calls() {
             if processes::is_gone(pid) {
@@ -188,6 +198,7 @@ impl Pipeline<'_> {
         let (unknown_records, malformed_records) = self.events.skipped_records();
         Ok(LossCounters {
             kernel: self.events.tracer().counters()?,
+            hits: self.events.hit_counts()?,
             unknown_records,
             malformed_records,
         })
@@ -206,6 +217,10 @@ impl Pipeline<'_> {
         let trace = &self.view.statistics();
         let counted = Counted::new(trace, &losses, self.view.calls_left_out());
         notice(format_args!("{}", summary::text(&counted)));
+        let traced = self.ended - self.enabled;
+        if let Some(text) = cost::text(&losses.hits, self.costs.as_ref(), traced) {
+            notice(format_args!("{text}"));
+        }
         Ok(())
     }
 }

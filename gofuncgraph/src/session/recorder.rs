@@ -13,8 +13,8 @@ use crate::events::MonotonicTime;
 use crate::kernel::AttachReport;
 use crate::plan::ProbePlan;
 use crate::recording::{
-    RecordedClock, RecordedHost, RecordedPlan, RecordedTarget, RecordedView, RecordedZone,
-    RecordingHeader, RecordingWriter,
+    RecordedClock, RecordedCost, RecordedHost, RecordedPlan, RecordedTarget, RecordedView,
+    RecordedZone, RecordingHeader, RecordingWriter,
 };
 
 /// Moments of the trace, and what they are in local time.
@@ -60,6 +60,7 @@ pub(super) fn header(
     plan: &ProbePlan,
     attached: &AttachReport,
     clock: &Clock,
+    cost: RecordedCost,
 ) -> RecordingHeader {
     let start_ns = i64::try_from(clock.start.time_ns)
         .unwrap_or(i64::MAX)
@@ -92,6 +93,7 @@ pub(super) fn header(
             max_calls: settings.max_calls,
             count: settings.count,
         },
+        cost,
     }
 }
 

@@ -7,6 +7,7 @@ use std::num::NonZero;
 use std::path::Path;
 
 use super::SessionError;
+use super::cost;
 use super::notice::{notice, warn_of_trees_without_room, warn_of_unmatched};
 use super::summary::{self, Counted};
 use super::target_file::FileIdentity;
@@ -62,6 +63,11 @@ pub(super) fn replay(settings: &ReplaySettings) -> Result<(), SessionError> {
     let statistics = view.statistics();
     let counted = Counted::new(&statistics, reader.losses(), view.calls_left_out());
     notice(format_args!("{}", summary::text(&counted)));
+    let cost = &reader.header().cost;
+    let traced = end - cost.enabled;
+    if let Some(text) = cost::text(&reader.losses().hits, cost.hits.as_ref(), traced) {
+        notice(format_args!("{text}"));
+    }
     read.map_err(recording_error)?;
     written
 }

@@ -290,7 +290,7 @@ class EventsBlock:
 
 
 # Loss counters that are known.
-COUNTERS = 12
+COUNTERS = 20
 
 
 def read_trailer(fields):
@@ -318,6 +318,22 @@ def blocks(source):
             yield head[0], records, stored
 
 
+def cost(cost):
+    """What hits cost, of the header."""
+    kinds = ["entry", "stepped_entry", "return", "observer"]
+    least = ["least_by_return_ns", "least_by_observer_ns"]
+    hits = cost.get("hits")
+    if hits is None:
+        numbers = "-"
+    else:
+        tables = [hits.get("inside_ns", {}), hits.get("outside_ns", {})]
+        numbers = [table.get(kind, 0) for table in tables for kind in kinds]
+        numbers += [hits.get(name, 0) for name in least]
+        numbers = ",".join(map(str, numbers))
+    stepped = ",".join(map(str, cost.get("stepped_functions", [])))
+    return cost.get("enabled_monotonic_ns", 0), numbers, stepped
+
+
 def row(*fields):
     print("\t".join(str(field) for field in fields))
 
@@ -340,6 +356,7 @@ def read_recording(source):
                 header["start_monotonic_ns"],
                 header["realtime_minus_monotonic_ns"],
                 header["utc_offset_seconds"],
+                *cost(header.get("cost", {})),
             )
         elif kind == 2:
             definitions.read(payload, records)

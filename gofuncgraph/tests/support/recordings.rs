@@ -7,12 +7,12 @@ use std::num::NonZero;
 use crate::golden::{NAMES, REALTIME_MINUS_MONOTONIC_NS, TestSymbols};
 use gofuncgraph::binary::VirtualAddress;
 use gofuncgraph::events::{Event, MonotonicTime};
-use gofuncgraph::kernel::KernelCounters;
-use gofuncgraph::plan::{PlannedFunction, ProbePlan};
+use gofuncgraph::kernel::{HitCosts, HitCounts, KernelCounters, PerKind};
+use gofuncgraph::plan::{FunctionId, PlannedFunction, ProbePlan};
 use gofuncgraph::recording::{
-    EndReason, LossCounters, ReadEnd, RecordedClock, RecordedEnd, RecordedHost, RecordedPlan,
-    RecordedTarget, RecordedView, RecordedZone, RecordingError, RecordingHeader, RecordingReader,
-    RecordingWriter, ZoneChange,
+    EndReason, LossCounters, ReadEnd, RecordedClock, RecordedCost, RecordedEnd, RecordedHost,
+    RecordedPlan, RecordedTarget, RecordedView, RecordedZone, RecordingError, RecordingHeader,
+    RecordingReader, RecordingWriter, ZoneChange,
 };
 
 pub fn header() -> RecordingHeader {
@@ -58,6 +58,16 @@ pub fn header() -> RecordingHeader {
             max_calls: NonZero::new(1000).expect("it is not zero"),
             count: None,
         },
+        cost: RecordedCost {
+            enabled: MonotonicTime { time_ns: 13 },
+            hits: Some(HitCosts {
+                inside_ns: PerKind::from_array([900, 11_900, 11_000, 600]),
+                outside_ns: PerKind::from_array([800, 11_800, 10_900, 500]),
+                least_by_return_ns: 700,
+                least_by_observer_ns: 650,
+            }),
+            stepped_functions: vec![FunctionId(1), FunctionId(3)],
+        },
     }
 }
 
@@ -95,6 +105,10 @@ pub fn losses() -> LossCounters {
             unreadable: 8,
             goroutine_check_failed: 9,
             observations_lost: 12,
+        },
+        hits: HitCounts {
+            inside: PerKind::from_array([13, 14, 15, 16]),
+            outside: PerKind::from_array([17, 18, 19, 20]),
         },
         unknown_records: 10,
         malformed_records: 11,

@@ -1,0 +1,99 @@
+//! What tracing costs the program is counted and told, and measuring it leaves nothing behind.
+
+mod support;
+
+use std::fs::File;
+
+use gofuncgraph::recording::RecordingReader;
+use support::oracle::{self, RETURNING, Truth};
+use support::private_binary::PrivateBinary;
+use support::program::Program;
+use support::tracer::{self, Outcome, Tracer};
+
+const COST: &str = "cost to the program: ";
+
+/// Traces some rounds of the oracle.
+fn trace_rounds(options: &[&str], targets: &[&str]) -> (Outcome, Truth) {
+    let binary = PrivateBinary::program("oracle");
+    let mut program = Program::start(binary.path(), &[]);
+    let tracer = Tracer::start(
+        binary.path(),
+        &[&["-u", &RETURNING.join(",")], options].concat(),
+        targets,
+    );
+    let mut truth = oracle::round(&mut program);
+    truth.add(oracle::round(&mut program));
+    truth.counts.retain(|name, _| RETURNING.contains(&&**name));
+    (tracer.stop(), truth)
+}
+
+fn cost(outcome: &Outcome) -> &str {
+    let mut lines = outcome.stderr.iter();
+    let cost = lines.find_map(|line| line.strip_prefix(COST));
+    cost.unwrap_or_else(|| panic!("no cost in {:?}", outcome.stderr))
+}
+
+fn number(text: &str) -> u64 {
+    text.replace(',', "").parse().expect("it is a number")
+}
+
+#[test]
+fn calls_in_trees_are_counted_exactly_and_recorded() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let recording = directory.path().join("cost.rec");
+    let sink = format!("record:{}", recording.display());
+    let (outcome, truth) = trace_rounds(&["-f", "folded", "-f", &sink], &[]);
+    let summary = outcome.summary();
+    summary.assert_nothing_lost();
+    let cost = cost(&outcome);
+    let (calls, rest) = cost.split_once(" calls, about ").expect("it was measured");
+    assert_eq!(number(calls), summary.calls, "{cost}");
+    assert_eq!(summary.calls, truth.calls(), "{cost}");
+    assert!(rest.ends_with("% of one CPU"), "{cost}");
+
+    let mut reader =
+        RecordingReader::new(File::open(&recording).expect("it was written")).expect("it is one");
+    while reader.read_events(&mut |_| {}).expect("it is whole") != 0 {}
+    let costs = reader.header().cost.hits.expect("they were measured");
+    for numbers in [costs.inside_ns, costs.outside_ns] {
+        assert!(numbers.to_array().iter().all(|&ns| ns > 0), "{costs:?}");
+    }
+    assert_eq!(reader.losses().hits.calls(), summary.calls);
+
+    let path = recording.to_str().expect("a temporary path is text");
+    let replayed = tracer::run(&["replay", path, "-f", "folded"]);
+    replayed.assert_says(&[&format!("{COST}{cost}")]);
+}
+
+/// One of 64 is counted: of so many the estimate is within some percent.
+#[test]
+fn calls_outside_of_trees_are_estimated() {
+    for promote in ["off", "auto"] {
+        let (outcome, truth) = trace_rounds(&["--promote", promote], &["main.main"]);
+        assert_eq!(outcome.summary().trees, 0);
+        let cost = cost(&outcome);
+        let calls = cost.strip_prefix("about ").expect("it is an estimate");
+        let (calls, _) = calls
+            .split_once(" calls, all outside of trees, about ")
+            .expect("no call is in a tree");
+        let share = number(calls) as f64 / truth.calls() as f64;
+        assert!((0.8..1.25).contains(&share), "{cost}: {}", truth.calls());
+    }
+}
+
+#[test]
+fn measuring_leaves_nothing_behind() {
+    let binary = PrivateBinary::program("oracle");
+    // Every function of a program that does not run: whatever there is comes from measuring.
+    let mut tracer = Tracer::start(binary.path(), &["-v", "--stream"], &[]);
+    tracer.wait_until_said("tracing started");
+    let outcome = tracer.stop();
+    assert_eq!(outcome.stdout, "");
+    let last = outcome.stderr.last().map(String::as_str);
+    let nothing = "summary: trees 0, calls 0, lost entries 0, lost exits 0";
+    assert_eq!(last, Some(nothing), "{:?}", outcome.stderr);
+    let measured = |line: &&String| line.starts_with("measured in ");
+    let measured = outcome.stderr.iter().find(measured);
+    let measured = measured.expect("it was measured");
+    assert!(measured.contains(" a RET "), "{measured}");
+}
