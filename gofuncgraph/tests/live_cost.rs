@@ -82,6 +82,20 @@ fn calls_outside_of_trees_are_estimated() {
 }
 
 #[test]
+fn a_dry_run_measures_what_a_call_costs() {
+    let binary = PrivateBinary::program("oracle");
+    let path = binary.path().to_str().expect("a temporary path is text");
+    let outcome = tracer::run(&["--dry-run", path, "main.leaf"]);
+    outcome.assert_code(0);
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    let [.., inside, outside] = lines[..] else {
+        panic!("{}", outcome.stdout);
+    };
+    assert!(inside.starts_with("cost in a tree: a call costs about "));
+    assert!(outside.starts_with("cost outside of trees: a call costs about "));
+}
+
+#[test]
 fn measuring_leaves_nothing_behind() {
     let binary = PrivateBinary::program("oracle");
     // Every function of a program that does not run: whatever there is comes from measuring.

@@ -61,4 +61,6 @@ fn a_dry_run_takes_no_privileges() {
     let outcome = run_as_nobody(&["--dry-run"], binary.path());
     outcome.assert_code(0);
     assert!(outcome.stdout.contains("main.outer"), "{}", outcome.stdout);
+    let cost = "\ncost not measured: not permitted: ";
+    assert!(outcome.stdout.contains(cost), "{}", outcome.stdout);
 }

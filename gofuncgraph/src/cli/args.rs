@@ -197,7 +197,7 @@ pub(super) struct TraceArguments {
     )]
     pub(super) exclude_vendor: bool,
 
-    /// Print the probes that would be placed, and end
+    /// Print the probes that would be placed and, as root, what a call would cost, and end
     #[arg(long, help_heading = "What to trace")]
     pub(super) dry_run: bool,
 

@@ -1,8 +1,11 @@
 //! What tracing cost the program, in words.
 
+use std::fmt::Write;
 use std::time::Duration;
 
+use super::SessionError;
 use crate::kernel::{HitCosts, HitCounts};
+use crate::plan::ProbePlan;
 
 /// The line of the summary; `None` if no probe was hit. `traced`: since probes tell of calls.
 pub(super) fn text(hits: &HitCounts, costs: Option<&HitCosts>, traced: Duration) -> Option<String> {
@@ -31,6 +34,39 @@ pub(super) fn text(hits: &HitCounts, costs: Option<&HitCosts>, traced: Duration)
         time(total_ns),
         share(total_ns as f64 / traced.as_nanos().max(1) as f64)
     ))
+}
+
+/// What `--dry-run` says of the cost: lines.
+pub(super) fn of_each_hit(plan: &ProbePlan, costs: Result<&HitCosts, &SessionError>) -> String {
+    let costs = match costs {
+        Ok(costs) => costs,
+        Err(error) => return format!("cost not measured: {error}\n"),
+    };
+    let mut text = String::new();
+    for (place, costs) in [
+        ("in a tree", costs.inside_ns),
+        ("outside of trees", costs.outside_ns),
+    ] {
+        let call = |entry: u64| {
+            format!(
+                "a call costs about {}, {} once its function is promoted",
+                time(entry + costs.returns),
+                time(entry + costs.observers)
+            )
+        };
+        // Writing to a String does not fail.
+        let _ = write!(text, "cost {place}: {}", call(costs.entries));
+        if plan.stepped_functions().next().is_some() {
+            let _ = write!(
+                text,
+                "; with a single-stepped entry {} and {}",
+                time(costs.stepped_entries + costs.returns),
+                time(costs.stepped_entries + costs.observers)
+            );
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// `12,345`.
@@ -129,6 +165,28 @@ mod tests {
             "cost to the program: 7 calls; what a hit costs was not measured"
         );
         assert_eq!(text(&HitCounts::default(), None, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_dry_run_says_what_a_call_costs() {
+        let mut plan = ProbePlan::default();
+        assert_eq!(
+            of_each_hit(&plan, Ok(&COSTS)),
+            "cost in a tree: a call costs about 12 us, 1.5 us once its function is promoted\n\
+             cost outside of trees: a call costs about 12 us, 1.3 us once its function is promoted\n"
+        );
+        plan.sites.push(crate::plan::Site {
+            kind: crate::plan::SiteKind::Entry(crate::plan::FunctionId(0)),
+            address: crate::binary::VirtualAddress(0),
+            file_offset: crate::binary::FileOffset(0),
+            cost: crate::plan::InstructionCost::SingleStepped,
+        });
+        let text = of_each_hit(&plan, Ok(&COSTS));
+        let first = text.lines().next().unwrap();
+        assert!(
+            first.ends_with("promoted; with a single-stepped entry 23 us and 12 us"),
+            "{first}"
+        );
     }
 
     #[test]

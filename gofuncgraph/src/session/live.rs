@@ -49,28 +49,7 @@ pub(super) fn trace(
     }
     let interrupts = Interrupts::start()?;
     let loading = Instant::now();
-    let object = settings
-        .ebpf_object
-        .as_deref()
-        .map(|path| {
-            std::fs::read(path).map_err(|source| SessionError::Open {
-                path: path.to_owned(),
-                source,
-            })
-        })
-        .transpose()?;
-    let mut tracer = Tracer::load(
-        preparation,
-        &LoadSettings {
-            offsets: binary.runtime_offsets(),
-            buffer_bytes: settings.buffer.bytes(),
-            sites: plan.sites.len(),
-            sample_one_of: SAMPLE_ONE_OF,
-            verify: settings.verify_exits,
-            debug: settings.debug,
-            object: object.as_deref(),
-        },
-    )?;
+    let mut tracer = load(settings, preparation, binary, plan)?;
     verbose(settings, || {
         format!(
             "loaded the eBPF programs in {} ms",
@@ -145,6 +124,37 @@ pub(super) fn trace(
     finished?;
     written?;
     summarised
+}
+
+/// Loads the programs for `plan`.
+pub(super) fn load(
+    settings: &Settings,
+    preparation: Preparation,
+    binary: &GoBinary<'_>,
+    plan: &ProbePlan,
+) -> Result<Tracer, SessionError> {
+    let object = settings
+        .ebpf_object
+        .as_deref()
+        .map(|path| {
+            std::fs::read(path).map_err(|source| SessionError::Open {
+                path: path.to_owned(),
+                source,
+            })
+        })
+        .transpose()?;
+    Ok(Tracer::load(
+        preparation,
+        &LoadSettings {
+            offsets: binary.runtime_offsets(),
+            buffer_bytes: settings.buffer.bytes(),
+            sites: plan.sites.len(),
+            sample_one_of: SAMPLE_ONE_OF,
+            verify: settings.verify_exits,
+            debug: settings.debug,
+            object: object.as_deref(),
+        },
+    )?)
 }
 
 /// What hits will cost; `None` if that cannot be told.

@@ -66,7 +66,7 @@ fn trace(settings: &Settings) -> Result<(), SessionError> {
     for warning in binary.warnings() {
         notice(format_args!("warning: {warning}"));
     }
-    let preparation = (!settings.dry_run).then(Preparation::start);
+    let preparation = Preparation::start();
     let selection = Selection::from(&settings.patterns);
     let plan = plan::plan(&binary, &selection, settings.placement.into()).map_err(|source| {
         SessionError::Plan {
@@ -74,9 +74,13 @@ fn trace(settings: &Settings) -> Result<(), SessionError> {
             source,
         }
     })?;
-    let Some(preparation) = preparation else {
-        return print_plan(&plan, settings, &file);
-    };
+    if settings.dry_run {
+        // Without privileges there is still a plan.
+        let costs = live::load(settings, preparation, &binary, &plan)
+            .and_then(|mut tracer| Ok(tracer.measure_hit_costs()?));
+        let costs = cost::of_each_hit(&plan, costs.as_ref());
+        return print_plan(&plan, &costs, settings, &file);
+    }
     for warning in &plan.warnings {
         notice(format_args!("warning: {warning}"));
     }
@@ -86,12 +90,13 @@ fn trace(settings: &Settings) -> Result<(), SessionError> {
 /// What `--dry-run` prints, to where trees would go. A reader that has seen enough is no error.
 fn print_plan(
     plan: &plan::ProbePlan,
+    costs: &str,
     settings: &Settings,
     file: &TargetFile,
 ) -> Result<(), SessionError> {
     let destination = writer::open(settings.output.as_deref(), file.identity())?;
     let mut out = io::BufWriter::new(destination);
-    match write!(out, "{plan}").and_then(|()| out.flush()) {
+    match write!(out, "{plan}{costs}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(SessionError::Output { source: error })
         }
