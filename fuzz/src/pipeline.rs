@@ -15,7 +15,7 @@ use gofuncgraph::output::{
 };
 use gofuncgraph::recording::{RecordingError, RecordingReader};
 use gofuncgraph::session::{DestinationId, View, ViewContext};
-use gofuncgraph::trace::{Assembler, AssemblerSettings};
+use gofuncgraph::trace::{Assembler, AssemblerSettings, NetCosts};
 use serde::de::IgnoredAny;
 
 /// What is kept of a format's output to look at it as a whole.
@@ -134,6 +134,7 @@ fn show(recording: &[u8], settings: &ReplaySettings) {
         },
         max_calls: settings.view.max_calls.unwrap_or(header.view.max_calls),
         count: settings.count.or(header.view.count),
+        net: settings.view.net.then(NetCosts::default),
         output_is_terminal: false,
         screen: None,
     };

@@ -51,6 +51,18 @@ fn graph() {
     );
 }
 
+/// Each says that something was taken off durations, where it has a place for that.
+#[test]
+fn net() {
+    for format in ["text", "graph", "jsonl", "folded", "summary"] {
+        let name = format!("net.{format}");
+        check(&name, &["-f", format, "--net"], &story());
+    }
+    let options = ["-f", "jsonl", "--net", "--max-calls", "4"];
+    let options = [&options[..], &["--slower-than", "10ms"]].concat();
+    check("net_dropped.jsonl", &options, &long_tree());
+}
+
 #[test]
 fn functrace() {
     check("story.functrace", &["-f", "functrace"], &story());

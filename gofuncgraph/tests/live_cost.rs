@@ -65,6 +65,38 @@ fn calls_in_trees_are_counted_exactly_and_recorded() {
     replayed.assert_says(&[&format!("{COST}{cost}")]);
 }
 
+/// What is shown live and what is replayed are the same, and shorter.
+#[test]
+fn durations_without_probes_are_replayed() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let recording = directory.path().join("net.rec");
+    let sink = format!("record:{}", recording.display());
+    let (live, _) = trace_rounds(&["--net", "-f", "text", "-f", &sink], &["main.worker"]);
+    live.summary().assert_nothing_lost();
+    let remark = "// durations are without what probes cost\n";
+    let shown = live.stdout.strip_prefix(remark).expect("it is said");
+
+    let path = recording.to_str().expect("a temporary path is text");
+    let replayed = tracer::run(&["replay", path, "--net"]);
+    assert!(replayed.stdout == live.stdout, "{}", replayed.stdout);
+    let durations = |text: &str| -> f64 {
+        let columns = text.lines().filter_map(|line| line.get(19..29));
+        columns
+            .filter_map(|column| column.parse::<f64>().ok())
+            .sum()
+    };
+    let with_probes = tracer::run(&["replay", path]).stdout;
+    assert_eq!(with_probes.lines().count(), shown.lines().count());
+    assert!(durations(shown) < durations(&with_probes));
+
+    let report = tracer::run(&["report", path, "--net"]);
+    let headline = report.stdout.lines().next().unwrap_or_default();
+    assert!(
+        headline.ends_with("; durations are without what probes cost"),
+        "{headline}"
+    );
+}
+
 /// One of 64 is counted: of so many the estimate is within some percent.
 #[test]
 fn calls_outside_of_trees_are_estimated() {

@@ -68,3 +68,24 @@ fn a_pattern_that_matches_nothing_is_said() {
     );
     assert!(!said.contains("--hide"), "{said}");
 }
+
+/// It was recorded before there was a cost in recordings.
+#[test]
+fn net_durations_need_the_cost_of_a_probe() {
+    let output = replay(&["--net"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = String::from_utf8(output.stderr).expect("it is text");
+    assert!(said.contains("this recording does not tell"), "{said}");
+    assert!(said.contains("leave it out"), "{said}");
+
+    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/recordings");
+    let output = Command::new(env!("CARGO_BIN_EXE_gofuncgraph"))
+        .args(["report", "--net"])
+        .arg(recordings.join("example.rec"))
+        .output()
+        .expect("it was built");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).expect("it is text");
+    assert!(said.contains("example.rec does not tell"), "{said}");
+}

@@ -75,6 +75,11 @@ impl Aggregator {
         }
     }
 
+    /// What comes has durations that are without what probes cost.
+    pub fn set_net(&mut self) {
+        self.profile.is_net = true;
+    }
+
     /// Takes lines, whose functions `name_of` names, until the trace that they are of is over.
     pub fn sink<'a>(&'a mut self, name_of: &'a mut NameOf<'a>) -> AggregatingSink<'a> {
         AggregatingSink {

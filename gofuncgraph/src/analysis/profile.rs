@@ -153,6 +153,8 @@ pub struct Profile {
     pub losses: Losses,
     /// From the first line's moment to the last one's, in nanoseconds, of all recordings together.
     pub span_ns: u64,
+    /// Durations are without what probes cost.
+    pub is_net: bool,
 }
 
 impl Profile {

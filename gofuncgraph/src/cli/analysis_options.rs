@@ -55,6 +55,11 @@ pub struct ReportOptions {
     /// What comes first
     #[arg(long, value_name = "KEY", value_enum, default_value_t)]
     pub sort: SortKey,
+
+    /// Take what probes inside of a call cost the program, as measured when tracing began, off
+    /// its duration
+    #[arg(long)]
+    pub net: bool,
 }
 
 /// Two recordings, function by function and path by path.

@@ -45,6 +45,11 @@ pub(super) struct OutputOptions {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "What to show")]
     calls_slower_than: Option<Duration>,
 
+    /// Take what probes inside of a call cost the program, as measured when tracing began, off
+    /// its duration
+    #[arg(long, conflicts_with_all = ["top", "calls_slower_than"], help_heading = "What to show")]
+    net: bool,
+
     /// Show N levels of calls
     #[arg(
         long,
@@ -165,6 +170,8 @@ pub struct OutputSettings {
     pub top: Option<NonZero<u32>>,
     /// Calls that took less are hidden.
     pub calls_slower_than: Option<Duration>,
+    /// Durations are without what probes cost.
+    pub net: bool,
     /// So many levels.
     pub max_depth: Option<NonZero<u32>>,
     /// Globs; none: all functions.
@@ -231,6 +238,11 @@ impl Format {
         Self::Summary,
     ];
 
+    /// Whether it shows when things happened, and durations by that alone.
+    pub fn shows_moments(self) -> bool {
+        matches!(self, Self::Functrace | Self::Chrome)
+    }
+
     /// What it is called on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -288,6 +300,13 @@ impl OutputOptions {
             formats.extend(default.map(|format| FormatRequest { format, file: None }));
         }
         check_destinations(&formats, &recordings, output)?;
+        if self.net
+            && let Some(request) = formats.iter().find(|it| it.format.shows_moments())
+        {
+            return Err(SettingsError::NetMoments {
+                format: request.format.name(),
+            });
+        }
         if self.calls_slower_than == Some(Duration::ZERO) {
             return Err(SettingsError::NothingIsShorter);
         }
@@ -303,6 +322,7 @@ impl OutputOptions {
             slower_than: self.slower_than,
             top: self.top.and_then(NonZero::new),
             calls_slower_than: self.calls_slower_than,
+            net: self.net,
             max_depth: self.max_depth.and_then(NonZero::new),
             only: split_patterns(&self.only)?,
             hide: split_patterns(&self.hide)?,

@@ -152,6 +152,15 @@ pub enum SettingsError {
     /// `--calls-slower-than 0s`.
     #[error("--calls-slower-than has to be longer than nothing: no call is shorter than 0s")]
     NothingIsShorter,
+    /// `--net` of a format without durations of its own.
+    #[error(
+        "--net changes durations, and {format} shows moments, which stay: \
+         use another format, or leave out --net"
+    )]
+    NetMoments {
+        /// As it is called.
+        format: &'static str,
+    },
     /// `--from` is not before `--to`.
     #[error("--from has to be earlier than --to: nothing lies in between")]
     EmptyWindow,

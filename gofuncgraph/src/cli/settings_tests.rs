@@ -392,6 +392,19 @@ fn outputs_that_make_no_sense_together() {
 }
 
 #[test]
+fn net_durations_are_for_formats_with_durations() {
+    assert!(parsed(&["--net", "./server"]).view.net);
+    for format in ["chrome", "functrace:calls"] {
+        let said = refused(&["-f", "text:trees", "-f", format, "--net", "./server"]);
+        assert!(said.contains("shows moments, which stay"), "{said}");
+    }
+    for options in [["--top", "3"], ["--calls-slower-than", "1ms"]] {
+        let said = refused(&[&options[..], &["--net", "./server"]].concat());
+        assert!(said.contains("cannot be used with"), "{said}");
+    }
+}
+
+#[test]
 fn what_is_shown_arrives() {
     let settings = parsed(&[
         "--top",

@@ -43,6 +43,7 @@ pub use folded::{FoldedRenderer, FoldedValue};
 pub use functrace::FunctraceRenderer;
 pub use graph::{GraphRenderer, GraphSettings};
 pub use jsonl::JsonlRenderer;
+pub use note::push_net_remark;
 pub use number::{TimeDigits, TimeDigitsError};
 pub use renderer::{Renderer, RenderingSink};
 pub use report_tree::write_report_tree;

@@ -9,6 +9,16 @@ use crate::trace::{CallEnd, Note};
 /// Functions named at each end of the path of a tree that goes on after a cut.
 const PATH_ENDS: usize = 8;
 
+/// What is said where durations are without what probes cost.
+pub(super) const NET_REMARK: &str = "durations are without what probes cost";
+
+/// Appends the line that begins a text whose durations are without what probes cost.
+pub fn push_net_remark(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"// ");
+    out.extend_from_slice(NET_REMARK.as_bytes());
+    out.push(b'\n');
+}
+
 /// How a call ended, in the words of the text format.
 pub(super) fn end_name(how: CallEnd) -> &'static str {
     match how {

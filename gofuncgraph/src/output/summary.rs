@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::measure::{number_of, share, time};
+use super::note::NET_REMARK;
 use super::renderer::Renderer;
 use super::symbols::Symbols;
 use super::table::{Align, Table, plain};
@@ -36,6 +37,8 @@ pub struct LiveScreen {
 pub struct SummarySettings {
     /// Order of the functions.
     pub sort: SortKey,
+    /// Durations are without what probes cost.
+    pub net: bool,
     /// Draws the summary again and again; else it is written once, at the end.
     pub live: Option<LiveScreen>,
 }
@@ -58,10 +61,14 @@ pub struct SummaryRenderer<S> {
 impl<S: Symbols> SummaryRenderer<S> {
     /// One that has written nothing yet.
     pub fn new(symbols: S, settings: SummarySettings) -> Self {
+        let mut aggregator = Aggregator::new(AggregatorSettings::default());
+        if settings.net {
+            aggregator.set_net();
+        }
         Self {
             symbols,
             settings,
-            aggregator: Aggregator::new(AggregatorSettings::default()),
+            aggregator,
             latest: None,
             drawn: None,
             drawn_at: None,
@@ -152,11 +159,16 @@ pub fn write_summary(profile: &Profile, sort: SortKey, out: &mut Vec<u8>) {
 /// What there is altogether.
 pub(super) fn headline(profile: &Profile) -> String {
     format!(
-        "{}, {} of {}, in {}",
+        "{}, {} of {}, in {}{}",
         number_of(profile.trees(), "tree"),
         number_of(profile.calls(), "call"),
         number_of(profile.functions.len() as u64, "function"),
         time(profile.span_ns as f64),
+        if profile.is_net {
+            format!("; {NET_REMARK}")
+        } else {
+            String::new()
+        }
     )
 }
 

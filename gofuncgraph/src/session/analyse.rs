@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::analysis_error::AnalysisError;
 use super::notice::notice;
+use super::replay::net_costs;
 use crate::analysis::{
     self, Aggregator, AggregatorSettings, DEFAULT_SAMPLE_BYTES, DEFAULT_TREE_RECORDS, DIFF_LEVEL,
     Recorded, Rule, Verdict, parse_rules,
@@ -34,7 +36,7 @@ pub(super) fn report(options: &ReportOptions) -> Result<(), AnalysisError> {
     });
     for path in &options.files {
         // What was lost stands in the report.
-        let recording = read(path, &mut aggregator)?;
+        let recording = read(path, options.net, &mut aggregator)?;
         recording.warnings.iter().for_each(warn);
     }
     let (profile, _) = aggregator.into_parts();
@@ -216,7 +218,7 @@ fn recorded(
         sample_bytes: DEFAULT_SAMPLE_BYTES / recordings.max(1),
         tree_records: TREE_RECORDS,
     });
-    let recording = read(path, &mut aggregator)?;
+    let recording = read(path, false, &mut aggregator)?;
     let (profile, watched) = aggregator.into_parts();
     warnings.extend(recording.warnings);
     let lost = profile.losses.events;
@@ -242,8 +244,12 @@ struct ReadRecording {
     warnings: Vec<String>,
 }
 
-/// Reads a recording to its end.
-fn read(path: &Path, aggregator: &mut Aggregator) -> Result<ReadRecording, AnalysisError> {
+/// Reads a recording to its end. With `net`, durations are without what probes cost.
+fn read(
+    path: &Path,
+    net: bool,
+    aggregator: &mut Aggregator,
+) -> Result<ReadRecording, AnalysisError> {
     let read_error = |source: RecordingError| AnalysisError::Read {
         path: path.to_owned(),
         source,
@@ -260,6 +266,13 @@ fn read(path: &Path, aggregator: &mut Aggregator) -> Result<ReadRecording, Analy
     let mut symbols = reader.symbols();
     let mut name_of = |function| symbols.function_name(function).map(str::to_owned);
     let mut assembler = Assembler::new(AssemblerSettings::stream());
+    if net {
+        let costs = net_costs(reader.header()).ok_or_else(|| AnalysisError::NetWithoutCosts {
+            path: path.to_owned(),
+        })?;
+        assembler = assembler.with_net(Some(Arc::new(costs)));
+        aggregator.set_net();
+    }
     let lost_before = aggregator.profile().losses.events;
     {
         let mut sink = aggregator.sink(&mut name_of);

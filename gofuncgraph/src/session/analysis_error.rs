@@ -24,6 +24,16 @@ pub enum AnalysisError {
         /// What was found.
         source: RecordingError,
     },
+    /// `--net` of a recording that does not tell what a probe costs.
+    #[error(
+        "--net needs what a probe costs, which {} does not tell: it was not measured, or an older \
+         version recorded; leave it out to see durations with that cost",
+        path.display()
+    )]
+    NetWithoutCosts {
+        /// As given.
+        path: PathBuf,
+    },
     /// A rule of the command line is none.
     #[error("--fail-if: {0}")]
     Rule(#[source] RuleError),
@@ -87,9 +97,11 @@ impl AnalysisError {
             | Self::NoBaseline { .. }
             | Self::SeveralStandardInputs
             | Self::SeveralStandardOutputs => ExitCode::Usage,
-            Self::Open { .. } | Self::Read { .. } | Self::Create { .. } | Self::Output { .. } => {
-                ExitCode::RuntimeFailure
-            }
+            Self::NetWithoutCosts { .. }
+            | Self::Open { .. }
+            | Self::Read { .. }
+            | Self::Create { .. }
+            | Self::Output { .. } => ExitCode::RuntimeFailure,
         }
     }
 }

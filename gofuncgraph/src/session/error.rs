@@ -49,6 +49,22 @@ pub enum SessionError {
     /// The kernel side failed.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// `--net`, but what a probe costs could not be measured.
+    #[error(
+        "--net needs what a probe costs, which was not measured{}; leave it out to see durations \
+         with that cost",
+        if *debug { " because of --debug" } else { "" }
+    )]
+    NetWithoutCosts {
+        /// The programs in the kernel write a log, too.
+        debug: bool,
+    },
+    /// `--net` of a recording that does not tell what a probe costs.
+    #[error(
+        "--net needs what a probe costs, which this recording does not tell: it was not measured, \
+         or an older version recorded; leave it out to see durations with that cost"
+    )]
+    NetWithoutRecordedCosts,
     /// Something of this process's own, such as timers or signals.
     #[error("cannot set up {what}: {source}")]
     Setup {
@@ -172,6 +188,8 @@ impl SessionError {
                 }
             },
             Self::Kernel(_)
+            | Self::NetWithoutCosts { .. }
+            | Self::NetWithoutRecordedCosts
             | Self::Setup { .. }
             | Self::CreateOutput { .. }
             | Self::WriteRecording { .. }

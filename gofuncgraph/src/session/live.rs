@@ -19,7 +19,7 @@ use crate::output::{BinarySymbols, LiveScreen, WallClock};
 use crate::plan::ProbePlan;
 use crate::promotion::SAMPLE_ONE_OF;
 use crate::recording::{RecordedCost, RecordingWriter};
-use crate::trace::ExitChecker;
+use crate::trace::{ExitChecker, NetCosts};
 
 use super::ending::{Ending, Interrupts};
 use super::notice::{notice, warn_of_unmatched};
@@ -57,13 +57,20 @@ pub(super) fn trace(
         )
     });
     let costs = hit_costs(settings, &mut tracer);
+    let net = costs.filter(|_| settings.view.net);
+    if settings.view.net && net.is_none() {
+        return Err(SessionError::NetWithoutCosts {
+            debug: settings.debug,
+        });
+    }
+    let net = net.map(|costs| NetCosts::new(costs, plan.stepped_functions()));
     // Before the first probe, so that a path that cannot be written costs the target nothing.
     let clock = Clock {
         realtime_minus_monotonic_ns: realtime_minus_monotonic_ns(),
         start: monotonic_now(),
         zone: TimeZone::system(),
     };
-    let view = view(settings, binary, plan, &clock);
+    let view = view(settings, binary, plan, &clock, net);
     let recording = recorder::file(settings);
     let writers = OutputWriters::start(
         view.destinations(),
@@ -238,6 +245,7 @@ fn view<'a>(
     binary: &'a GoBinary<'a>,
     plan: &'a ProbePlan,
     clock: &Clock,
+    net: Option<NetCosts>,
 ) -> View<'a> {
     let to_standard_output = settings.records || settings.output.is_none();
     let output_is_terminal = to_standard_output && std::io::stdout().is_terminal();
@@ -249,6 +257,7 @@ fn view<'a>(
         mode: settings.mode,
         max_calls: settings.max_calls,
         count: settings.count,
+        net,
         output_is_terminal,
         screen: output_is_terminal.then(screen).flatten(),
     };

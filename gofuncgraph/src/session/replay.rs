@@ -15,7 +15,8 @@ use super::view::{DestinationId, View, ViewContext, program_name};
 use super::writer::{Chunk, OutputWriters, Protected};
 use crate::cli::{OutputMode, ReplaySettings};
 use crate::output::WallClock;
-use crate::recording::{ReadEnd, RecordedView, RecordingError, RecordingReader};
+use crate::recording::{ReadEnd, RecordedView, RecordingError, RecordingHeader, RecordingReader};
+use crate::trace::NetCosts;
 
 /// Bytes that are read from a file at once.
 const READ_BYTES: usize = 256 << 10;
@@ -29,7 +30,11 @@ pub(super) fn replay(settings: &ReplaySettings) -> Result<(), SessionError> {
         source,
     };
     let mut reader = RecordingReader::new(source).map_err(recording_error)?;
-    let mut view = view(settings, &reader);
+    let net = net_costs(reader.header()).filter(|_| settings.view.net);
+    if settings.view.net && net.is_none() {
+        return Err(SessionError::NetWithoutRecordedCosts);
+    }
+    let mut view = view(settings, &reader, net);
     let writers = OutputWriters::start(
         view.destinations(),
         settings.output.as_deref(),
@@ -91,7 +96,18 @@ fn open(path: Option<&Path>) -> Result<(Box<dyn Read>, Option<FileIdentity>), Se
     ))
 }
 
-fn view<R: Read>(settings: &ReplaySettings, reader: &RecordingReader<R>) -> View<'static> {
+/// What probes cost in a recording that tells.
+pub(super) fn net_costs(header: &RecordingHeader) -> Option<NetCosts> {
+    let cost = &header.cost;
+    let stepped_functions = cost.stepped_functions.iter().copied();
+    Some(NetCosts::new(cost.hits?, stepped_functions))
+}
+
+fn view<R: Read>(
+    settings: &ReplaySettings,
+    reader: &RecordingReader<R>,
+    net: Option<NetCosts>,
+) -> View<'static> {
     let header = reader.header();
     let (mode, count) = mode(settings, &header.view);
     let context = ViewContext {
@@ -105,6 +121,7 @@ fn view<R: Read>(settings: &ReplaySettings, reader: &RecordingReader<R>) -> View
         mode,
         max_calls: settings.view.max_calls.unwrap_or(header.view.max_calls),
         count,
+        net,
         output_is_terminal: settings.output.is_none() && io::stdout().is_terminal(),
         screen: None,
     };

@@ -1,6 +1,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::window::Window;
 use crate::cli::{FoldBy, Format, FormatRequest, OutputMode, OutputSettings};
@@ -9,12 +10,12 @@ use crate::filter::{Filter, FilterSettings, FunctionChoice};
 use crate::output::{
     ChromeRenderer, FoldedRenderer, FoldedValue, FunctraceRenderer, GraphRenderer, GraphSettings,
     JsonlRenderer, LiveScreen, Renderer, SharedSymbols, SummaryRenderer, SummarySettings, Symbols,
-    TextLayout, TextRenderer, TextSettings, TimeDigits, WallClock,
+    TextLayout, TextRenderer, TextSettings, TimeDigits, WallClock, push_net_remark,
 };
 use crate::plan::Pattern;
 use crate::trace::{
-    Assembler, AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, Delivery, LineBody, PartEnd,
-    Statistics, TraceLine, TraceSink,
+    Assembler, AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, Delivery, LineBody, NetCosts,
+    PartEnd, Statistics, TraceLine, TraceSink,
 };
 
 /// Bytes of one destination from which on a [`Spill`] is offered them.
@@ -36,6 +37,8 @@ pub struct ViewContext<'a> {
     pub max_calls: NonZero<u64>,
     /// The trace is complete after so many trees.
     pub count: Option<NonZero<u64>>,
+    /// What probes cost, to be taken off durations; `None`: nothing is.
+    pub net: Option<NetCosts>,
     /// What has no file goes to a terminal.
     pub output_is_terminal: bool,
     /// That terminal, if what is shown on it may be drawn again and again.
@@ -83,6 +86,8 @@ struct Branch<'a> {
 struct Output<'a> {
     renderer: Box<dyn Renderer + 'a>,
     destination: usize,
+    /// Lines that are no calls stand among its lines.
+    is_for_eyes: bool,
 }
 
 impl<'a> View<'a> {
@@ -90,11 +95,13 @@ impl<'a> View<'a> {
     pub fn new(settings: &OutputSettings, context: ViewContext<'a>) -> Self {
         let window = Window::new(settings, context.wall_clock.clone(), context.beginning);
         let symbols = SharedSymbols::new(context.symbols);
+        let net = context.net.map(Arc::new);
         let make = Make {
             settings,
             symbols,
             wall_clock: context.wall_clock,
             program: context.program,
+            is_net: net.is_some(),
             output_is_terminal: context.output_is_terminal,
             screen: context.screen,
         };
@@ -117,6 +124,7 @@ impl<'a> View<'a> {
             let output = Output {
                 renderer: make.renderer(request, delivery),
                 destination: view.destinations.len(),
+                is_for_eyes: matches!(request.format, Format::Text | Format::Graph),
             };
             view.destinations.push(Destination {
                 file: request.file.clone(),
@@ -129,7 +137,8 @@ impl<'a> View<'a> {
                     assembler: Assembler::new(AssemblerSettings {
                         delivery,
                         count: context.count,
-                    }),
+                    })
+                    .with_net(net.clone()),
                     delivery,
                     filter: make.filter(),
                     outputs: vec![output],
@@ -143,7 +152,8 @@ impl<'a> View<'a> {
                 assembler: Assembler::new(AssemblerSettings {
                     delivery,
                     count: context.count,
-                }),
+                })
+                .with_net(net.clone()),
                 delivery,
                 filter: None,
                 outputs: Vec::new(),
@@ -157,6 +167,9 @@ impl<'a> View<'a> {
         {
             if let Some(out) = view.pending.get_mut(output.destination) {
                 output.renderer.begin(out);
+                if make.is_net && output.is_for_eyes {
+                    push_net_remark(out);
+                }
             }
         }
         view
@@ -378,6 +391,7 @@ struct Make<'s, 'a> {
     symbols: SharedSymbols<'a>,
     wall_clock: WallClock,
     program: String,
+    is_net: bool,
     output_is_terminal: bool,
     screen: Option<LiveScreen>,
 }
@@ -416,7 +430,7 @@ impl<'a> Make<'_, 'a> {
                 },
             )),
             Format::Functrace => Box::new(FunctraceRenderer::new(symbols, wall_clock)),
-            Format::Jsonl => Box::new(JsonlRenderer::new(symbols, wall_clock)),
+            Format::Jsonl => Box::new(JsonlRenderer::new(symbols, wall_clock, self.is_net)),
             Format::Chrome => Box::new(ChromeRenderer::new(symbols, self.program.as_str())),
             Format::Folded => Box::new(FoldedRenderer::new(
                 symbols,
@@ -430,6 +444,7 @@ impl<'a> Make<'_, 'a> {
                 symbols,
                 SummarySettings {
                     sort: settings.sort,
+                    net: self.is_net,
                     live: self.screen.filter(|_| is_terminal),
                 },
             )),

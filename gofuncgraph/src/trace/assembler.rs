@@ -1,8 +1,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::frame::Entry;
 use super::handover::{Handover, Shared, TreeLimits};
 use super::line::{CallEnd, LineBody, Note, TraceSink};
+use super::net::NetCosts;
 use super::settings::{AssemblerSettings, Delivery};
 use super::statistics::Statistics;
 use super::tree::{Outcome, Tree};
@@ -59,9 +61,17 @@ impl Assembler {
                 buffered_calls: 0,
                 open_calls: 0,
                 promoted_functions: HashSet::new(),
+                net: None,
             },
             is_complete: false,
         }
+    }
+
+    /// The same, but durations are without what hits of probes cost.
+    #[must_use]
+    pub fn with_net(mut self, net: Option<Arc<NetCosts>>) -> Self {
+        self.shared.net = net;
+        self
     }
 
     /// Takes the next event and hands what it completes to `sink`.

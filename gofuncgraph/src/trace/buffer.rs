@@ -1,5 +1,6 @@
 use super::handover::Handover;
 use super::line::{CallEnd, LineBody, Note};
+use super::net::EndedBy;
 use crate::binary::VirtualAddress;
 use crate::events::MonotonicTime;
 use crate::plan::FunctionId;
@@ -15,6 +16,7 @@ enum Item {
     End {
         time: MonotonicTime,
         how: CallEnd,
+        ended_by: EndedBy,
     },
     Lost {
         time: MonotonicTime,
@@ -60,6 +62,17 @@ struct OpenCall {
     is_earlier: bool,
     /// Ends to be passed over before its own.
     untrue_ends: usize,
+    /// What hits had cost when it began, in nanoseconds.
+    probes_before_ns: u64,
+}
+
+/// A call that was open when a part began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EarlierCall {
+    pub function: FunctionId,
+    pub begin: MonotonicTime,
+    /// What hits had cost in the tree when it began, in nanoseconds.
+    pub probes_before_ns: u64,
 }
 
 /// The lines of a tree, or of the part since it was last cut, until they are handed over.
@@ -67,8 +80,10 @@ struct OpenCall {
 pub(super) struct TreeBuffer {
     /// Stand before everything else.
     introduction: Vec<(MonotonicTime, Note)>,
-    /// Functions and entry times of the calls that were open when the part began.
-    earlier_calls: Vec<(FunctionId, MonotonicTime)>,
+    /// The calls that were open when the part began.
+    earlier_calls: Vec<EarlierCall>,
+    /// What hits had cost by then, in nanoseconds.
+    probes_before_ns: u64,
     items: Vec<Item>,
     missing_entries: Vec<MissingEntry>,
     calls: usize,
@@ -78,11 +93,13 @@ impl TreeBuffer {
     /// The lines of a part that begins inside `earlier_calls`.
     pub fn continued(
         introduction: Vec<(MonotonicTime, Note)>,
-        earlier_calls: Vec<(FunctionId, MonotonicTime)>,
+        earlier_calls: Vec<EarlierCall>,
+        probes_before_ns: u64,
     ) -> Self {
         Self {
             introduction,
             earlier_calls,
+            probes_before_ns,
             ..Self::default()
         }
     }
@@ -116,8 +133,12 @@ impl TreeBuffer {
     }
 
     /// The innermost open call ends.
-    pub fn end(&mut self, time: MonotonicTime, how: CallEnd) {
-        self.push(Item::End { time, how });
+    pub fn end(&mut self, time: MonotonicTime, how: CallEnd, ended_by: EndedBy) {
+        self.push(Item::End {
+            time,
+            how,
+            ended_by,
+        });
     }
 
     /// Events were lost. Losses with nothing between them become one.
@@ -154,7 +175,7 @@ impl TreeBuffer {
             function,
             over_before,
         });
-        self.end(time, how);
+        self.end(time, how, EndedBy::Return);
     }
 
     /// Hands everything over and forgets it. Says whether there was a line, other than an
@@ -172,20 +193,19 @@ impl TreeBuffer {
             introduction: buffer.introduction,
             open: Vec::new(),
             any_line: false,
+            probes_ns: buffer.probes_before_ns,
             tree_counted,
             handover,
         };
-        lines.open.extend(
-            buffer
-                .earlier_calls
-                .into_iter()
-                .map(|(function, begin)| OpenCall {
-                    function,
-                    begin: Some(begin),
-                    is_earlier: true,
-                    untrue_ends: 0,
-                }),
-        );
+        lines
+            .open
+            .extend(buffer.earlier_calls.into_iter().map(|call| OpenCall {
+                function: call.function,
+                begin: Some(call.begin),
+                is_earlier: true,
+                untrue_ends: 0,
+                probes_before_ns: call.probes_before_ns,
+            }));
 
         let mut missing_entries = buffer.missing_entries.as_slice();
         let mut last_time = MonotonicTime::default();
@@ -203,7 +223,7 @@ impl TreeBuffer {
             lines.item(item);
         }
         while !lines.open.is_empty() {
-            lines.end_innermost(last_time, CallEnd::StillOpen);
+            lines.end_innermost(last_time, CallEnd::StillOpen, EndedBy::Other);
         }
         lines.any_line
     }
@@ -220,6 +240,8 @@ struct Lines<'a, 'b> {
     introduction: Vec<(MonotonicTime, Note)>,
     open: Vec<OpenCall>,
     any_line: bool,
+    /// What hits cost so far, in nanoseconds.
+    probes_ns: u64,
     tree_counted: &'a mut bool,
     handover: &'a mut Handover<'b>,
 }
@@ -231,12 +253,24 @@ impl Lines<'_, '_> {
                 time,
                 call,
                 function,
-            } => self.begin(time, function, Some(call), 0),
-            Item::End { time, how } => match self.open.last_mut() {
-                Some(innermost) if innermost.untrue_ends > 0 => innermost.untrue_ends -= 1,
-                Some(_) => self.end_innermost(time, how),
-                None => {}
-            },
+            } => {
+                let cost_ns = self.handover.shared.entry_ns(function);
+                self.probes_ns = self.probes_ns.saturating_add(cost_ns);
+                self.begin(time, function, Some(call), 0);
+            }
+            Item::End {
+                time,
+                how,
+                ended_by,
+            } => {
+                match self.open.last_mut() {
+                    Some(innermost) if innermost.untrue_ends > 0 => innermost.untrue_ends -= 1,
+                    Some(_) => self.end_innermost(time, how, ended_by),
+                    None => {}
+                }
+                let cost_ns = self.handover.shared.end_ns(ended_by);
+                self.probes_ns = self.probes_ns.saturating_add(cost_ns);
+            }
             Item::Lost { time, events } => self.note(time, Note::Lost { events }),
             Item::Note { time, note } => self.note(time, *note),
         }
@@ -246,7 +280,7 @@ impl Lines<'_, '_> {
     fn missing_entries(&mut self, time: MonotonicTime, missing_entries: &[MissingEntry]) {
         let over_before = missing_entries.iter().map(|missing| missing.over_before);
         for _ in 0..over_before.sum() {
-            self.end_innermost(time, CallEnd::ExitLost);
+            self.end_innermost(time, CallEnd::ExitLost, EndedBy::Other);
         }
         for missing in missing_entries {
             self.begin(time, missing.function, None, missing.over_before);
@@ -267,18 +301,20 @@ impl Lines<'_, '_> {
             begin: call.is_some().then_some(time),
             is_earlier: false,
             untrue_ends,
+            probes_before_ns: self.probes_ns,
         });
     }
 
-    fn end_innermost(&mut self, time: MonotonicTime, how: CallEnd) {
+    fn end_innermost(&mut self, time: MonotonicTime, how: CallEnd, ended_by: EndedBy) {
         let Some(call) = self.open.pop() else {
             return;
         };
         let function = call.function;
-        let duration = call
-            .begin
-            .filter(|_| has_measured_end(how))
-            .map(|begin| time - begin);
+        let duration = call.begin.filter(|_| has_measured_end(how)).map(|begin| {
+            let inside_ns = self.probes_ns.saturating_sub(call.probes_before_ns);
+            let shared = &self.handover.shared;
+            shared.net(time - begin, function, inside_ns, ended_by)
+        });
         if !call.is_earlier {
             let body = LineBody::End {
                 function,

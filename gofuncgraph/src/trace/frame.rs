@@ -19,6 +19,8 @@ pub(super) struct Frame {
     pub end_probe: EndProbe,
     /// How often events were lost of the tree before.
     pub losses_before: u64,
+    /// What hits had cost in the tree when it began, its own entry included, in nanoseconds.
+    pub probes_before_ns: u64,
 }
 
 impl Frame {

@@ -1,7 +1,9 @@
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::line::{LineBody, PartEnd, TraceLine, TraceSink};
+use super::net::{EndedBy, NetCosts};
 use super::settings::Delivery;
 use super::statistics::Statistics;
 use crate::events::{Goroutine, MonotonicTime};
@@ -49,6 +51,34 @@ pub(super) struct Shared {
     pub open_calls: usize,
     /// Functions of which an entry said that its RETs may have no probes.
     pub promoted_functions: HashSet<FunctionId>,
+    /// Durations are without these.
+    pub net: Option<Arc<NetCosts>>,
+}
+
+impl Shared {
+    /// What a call that seemed to take `duration` took; see [`NetCosts`].
+    pub fn net(
+        &self,
+        duration: Duration,
+        function: FunctionId,
+        inside_ns: u64,
+        ended_by: EndedBy,
+    ) -> Duration {
+        match &self.net {
+            Some(net) => net.net(duration, function, inside_ns, ended_by),
+            None => duration,
+        }
+    }
+
+    /// Of an entry, in nanoseconds; 0 if it is not to be taken off.
+    pub fn entry_ns(&self, function: FunctionId) -> u64 {
+        self.net.as_ref().map_or(0, |net| net.entry_ns(function))
+    }
+
+    /// The same of an end.
+    pub fn end_ns(&self, ended_by: EndedBy) -> u64 {
+        self.net.as_ref().map_or(0, |net| net.end_ns(ended_by))
+    }
 }
 
 /// Hands over the lines of one tree and counts them.

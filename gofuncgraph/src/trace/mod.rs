@@ -7,6 +7,7 @@
 //! - `tree`, `frame`: the open calls of one tree and what happens to them.
 //! - `buffer`: the lines of a tree that waits for its end.
 //! - `loss_marks`: where a lost entry can have been.
+//! - `net`: what probes cost, to be taken off durations.
 //! - `exit_check`: ends that observers tell of, compared with RETs.
 
 mod assembler;
@@ -16,6 +17,7 @@ mod frame;
 mod handover;
 mod line;
 mod loss_marks;
+mod net;
 mod settings;
 mod statistics;
 mod tree;
@@ -23,6 +25,7 @@ mod tree;
 pub use assembler::{Assembler, MAX_GOROUTINES};
 pub use exit_check::{ExitChecker, ExitCounts};
 pub use line::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
+pub use net::NetCosts;
 pub use settings::{AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, DEFAULT_MAX_CALLS, Delivery};
 pub use statistics::{EndCounts, Statistics};
 pub use tree::MAX_OPEN_CALLS;

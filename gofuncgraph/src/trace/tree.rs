@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use super::buffer::{TreeBuffer, has_measured_end};
+use super::buffer::{EarlierCall, TreeBuffer, has_measured_end};
 use super::frame::{Entry, Frame};
 use super::handover::Handover;
 use super::line::{CallEnd, LineBody, Note, PartEnd};
 use super::loss_marks::LossMarks;
+use super::net::EndedBy;
 use crate::binary::VirtualAddress;
 use crate::events::{CloseCause, EndProbe, FrameDepth, MonotonicTime, ObservedPlace};
 use crate::plan::{FunctionId, SiteId};
@@ -45,6 +46,8 @@ pub(super) struct Tree {
     events: u64,
     /// How often events of it were lost.
     losses: u64,
+    /// What hits cost so far, in nanoseconds, if durations are without that.
+    probes_ns: u64,
     first_event: MonotonicTime,
     last_event: MonotonicTime,
     /// It is among `Statistics::trees`.
@@ -65,6 +68,7 @@ impl Tree {
             root: if root_lost { Root::Unknown } else { Root::Open },
             events: 0,
             losses: 0,
+            probes_ns: 0,
             first_event: time,
             last_event: time,
             counted: false,
@@ -131,6 +135,9 @@ impl Tree {
         }
         handover.shared.open_calls += 1;
         self.make_room(time, handover);
+        // After a cut, which tells what there was before.
+        let cost_ns = handover.shared.entry_ns(function);
+        self.probes_ns = self.probes_ns.saturating_add(cost_ns);
         match &mut self.buffer {
             Some(buffer) => {
                 buffer.entry(time, function, call);
@@ -154,6 +161,7 @@ impl Tree {
             call,
             end_probe,
             losses_before: self.losses,
+            probes_before_ns: self.probes_ns,
         });
         self.last_event = time;
     }
@@ -170,16 +178,18 @@ impl Tree {
     ) {
         self.events += 1;
         let how = CallEnd::Returned { site: Some(site) };
-        self.end_chained_while(
+        let living = self.frames.iter().rposition(|frame| frame.depth <= depth);
+        self.end_chained(
             time,
             handover,
-            |frame| frame.depth > depth,
+            living.map_or(0, |innermost| innermost + 1),
+            [EndedBy::CallersReturn; 2],
             |place| place == ObservedPlace::CallersReturn(depth),
         );
         match self.frames.last() {
             Some(top) if top.depth == depth && top.function == function => {
                 self.marks.was_open_since(top.order);
-                self.end_innermost(time, how, handover);
+                self.end_innermost(time, how, EndedBy::Return, handover);
             }
             _ => {
                 self.end_unseen_while(time, handover, |frame| frame.depth >= depth);
@@ -218,6 +228,8 @@ impl Tree {
             };
             handover.line(&mut self.counted, time, level, entry);
             handover.line(&mut self.counted, time, level, end);
+            let cost_ns = handover.shared.end_ns(EndedBy::Return);
+            self.probes_ns = self.probes_ns.saturating_add(cost_ns);
             return;
         };
         handover.shared.buffered_calls += 1;
@@ -226,6 +238,8 @@ impl Tree {
             .take_entry_of(depth, self.frames.len())
             .unwrap_or((buffer.next_position(), 0));
         buffer.end_without_entry(position, over_before, function, time, how);
+        let cost_ns = handover.shared.end_ns(EndedBy::Return);
+        self.probes_ns = self.probes_ns.saturating_add(cost_ns);
     }
 
     /// Everything deeper than `depth` is over; with `ends_tree` the root too.
@@ -244,7 +258,7 @@ impl Tree {
                     && (ends_tree || innermost.depth > depth)
                 {
                     let how = innermost.end_unwound(&handover.shared.promoted_functions);
-                    self.end_innermost(time, how, handover);
+                    self.end_innermost(time, how, EndedBy::Other, handover);
                 }
                 if ends_tree {
                     self.end(time, CallEnd::Unwound, handover);
@@ -296,14 +310,15 @@ impl Tree {
             }
         };
         let mut how = CallEnd::Returned { site: None };
-        if let Some((order, outermost, own)) = returned {
-            let is_inside = |frame: &Frame| frame.depth > outermost;
-            self.end_chained_while(time, handover, is_inside, is_seen_there);
+        let inside = EndedBy::CallersObserver;
+        if let Some((order, _, own)) = returned {
+            self.end_chained(time, handover, living + 1, [inside; 2], is_seen_there);
             self.marks.was_open_since(order);
             how = own;
-            self.end_innermost(time, how, handover);
+            self.end_innermost(time, how, EndedBy::Observer, handover);
         } else {
-            self.end_chained_while(time, handover, is_over, is_seen_there);
+            let ended_by = [EndedBy::Observer, inside];
+            self.end_chained(time, handover, living, ended_by, is_seen_there);
         }
         if ends_tree && matches!(self.root, Root::Unknown) {
             self.root = Root::Ended {
@@ -340,7 +355,7 @@ impl Tree {
         is_over: impl Fn(&Frame) -> bool,
     ) {
         while self.frames.last().is_some_and(&is_over) {
-            self.end_innermost(time, how, handover);
+            self.end_innermost(time, how, EndedBy::Other, handover);
         }
     }
 
@@ -356,22 +371,27 @@ impl Tree {
         }
     }
 
-    /// The same, but a call that is seen to end where `is_seen_there` holds ended now.
-    fn end_chained_while(
+    /// All but the outermost `living` are over; those that are seen to end where `is_seen_there`
+    /// holds ended now. `ended_by` is for the outermost of what is over, and for those inside.
+    fn end_chained(
         &mut self,
         time: MonotonicTime,
         handover: &mut Handover<'_>,
-        is_over: impl Fn(&Frame) -> bool,
+        living: usize,
+        ended_by: [EndedBy; 2],
         is_seen_there: impl Fn(ObservedPlace) -> bool,
     ) {
-        while let Some(innermost) = self.frames.last()
-            && is_over(innermost)
+        let [outermost, inside] = ended_by;
+        while self.frames.len() > living
+            && let Some(innermost) = self.frames.last()
         {
             let order = innermost.order;
+            let is_outermost = self.frames.len() == living + 1;
+            let ended_by = if is_outermost { outermost } else { inside };
             match innermost.end_chained(self.losses, &is_seen_there) {
                 Some(how) => {
                     self.marks.was_open_since(order);
-                    self.end_innermost(time, how, handover);
+                    self.end_innermost(time, how, ended_by, handover);
                 }
                 None => self.end_innermost_unseen(time, handover),
             }
@@ -381,23 +401,35 @@ impl Tree {
     fn end_innermost_unseen(&mut self, time: MonotonicTime, handover: &mut Handover<'_>) {
         if let Some(innermost) = self.frames.last() {
             let how = innermost.end_unseen(&handover.shared.promoted_functions, self.losses);
-            self.end_innermost(time, how, handover);
+            self.end_innermost(time, how, EndedBy::Other, handover);
         }
     }
 
-    fn end_innermost(&mut self, time: MonotonicTime, how: CallEnd, handover: &mut Handover<'_>) {
+    fn end_innermost(
+        &mut self,
+        time: MonotonicTime,
+        how: CallEnd,
+        ended_by: EndedBy,
+        handover: &mut Handover<'_>,
+    ) {
         let Some(frame) = self.frames.pop() else {
             return;
         };
         handover.shared.open_calls = handover.shared.open_calls.saturating_sub(1);
         let function = frame.function;
-        let duration = has_measured_end(how).then(|| time - frame.entry_time);
+        let inside_ns = self.probes_ns.saturating_sub(frame.probes_before_ns);
+        let duration = has_measured_end(how).then(|| {
+            let duration = time - frame.entry_time;
+            handover.shared.net(duration, function, inside_ns, ended_by)
+        });
+        let cost_ns = handover.shared.end_ns(ended_by);
+        self.probes_ns = self.probes_ns.saturating_add(cost_ns);
         let level = self.frames.len();
         if level == 0 && matches!(self.root, Root::Open) {
             self.root = Root::Ended { how, duration };
         }
         match &mut self.buffer {
-            Some(buffer) => buffer.end(time, how),
+            Some(buffer) => buffer.end(time, how, ended_by),
             None => handover.line(
                 &mut self.counted,
                 time,
@@ -439,10 +471,12 @@ impl Tree {
             .and_then(|limits| limits.slower_than)
             .unwrap_or_default();
         let mut introduction = Vec::with_capacity(2);
-        if self.part_shown || time - self.first_event >= slower_than {
+        let probes = Duration::from_nanos(self.probes_ns);
+        let so_far = (time - self.first_event).saturating_sub(probes);
+        if self.part_shown || so_far >= slower_than {
             buffer.note(time, Note::Cut { calls });
             for _ in &self.frames {
-                buffer.end(time, CallEnd::StillOpen);
+                buffer.end(time, CallEnd::StillOpen, EndedBy::Other);
             }
             statistics.calls_open_at_cuts += self.frames.len() as u64;
             buffer.hand_over(&mut self.counted, handover);
@@ -460,9 +494,13 @@ impl Tree {
         let earlier_calls = self
             .frames
             .iter()
-            .map(|frame| (frame.function, frame.entry_time))
+            .map(|frame| EarlierCall {
+                function: frame.function,
+                begin: frame.entry_time,
+                probes_before_ns: frame.probes_before_ns,
+            })
             .collect();
-        *buffer = TreeBuffer::continued(introduction, earlier_calls);
+        *buffer = TreeBuffer::continued(introduction, earlier_calls, self.probes_ns);
         self.marks.clear();
     }
 
@@ -503,7 +541,8 @@ impl Tree {
             }
             return duration >= slower_than;
         }
-        let at_least = self.last_event - self.first_event;
+        let probes = Duration::from_nanos(self.probes_ns);
+        let at_least = (self.last_event - self.first_event).saturating_sub(probes);
         if at_least < slower_than {
             statistics.trees_of_unknown_duration += 1;
         }

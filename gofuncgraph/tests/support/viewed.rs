@@ -11,8 +11,10 @@ use crate::golden::{
 };
 use gofuncgraph::cli::{self, Command, Environment, OutputSettings};
 use gofuncgraph::events::ProcessEnd;
+use gofuncgraph::kernel::{HitCosts, PerKind};
 use gofuncgraph::output::WallClock;
 use gofuncgraph::session::{View, ViewContext};
+use gofuncgraph::trace::NetCosts;
 use jiff::tz::{TimeZone, offset};
 
 /// What `replay` would show with `options`.
@@ -23,6 +25,17 @@ pub fn settings(options: &[&str]) -> OutputSettings {
         Ok(Command::Replay(replay)) => replay.view,
         other => panic!("{words:?} gave {other:?}"),
     }
+}
+
+/// What `--net` takes off.
+pub fn net_costs() -> NetCosts {
+    let costs = HitCosts {
+        inside_ns: PerKind::from_array([100, 900, 150, 60]),
+        outside_ns: PerKind::default(),
+        least_by_return_ns: 90,
+        least_by_observer_ns: 80,
+    };
+    NetCosts::new(costs, [OTHER])
 }
 
 /// A view that has seen nothing yet, of whole trees unless `--stream` is among the options.
@@ -36,6 +49,7 @@ pub fn view(options: &[&str]) -> View<'static> {
         mode: settings.mode(true),
         max_calls: settings.max_calls.unwrap_or(NonZero::<u64>::MAX),
         count: None,
+        net: settings.net.then(net_costs),
         output_is_terminal: false,
         screen: None,
     };

@@ -29,19 +29,22 @@ struct CallId(u64);
 struct JsonlWriter<S> {
     symbols: S,
     wall_clock: WallClock,
+    /// Durations are without what probes cost.
+    net: bool,
     last_id: u64,
     function: String,
     time: Vec<u8>,
 }
 
 impl<S: Symbols> JsonlRenderer<S> {
-    /// One that has written nothing yet.
-    pub fn new(symbols: S, wall_clock: WallClock) -> Self {
+    /// One that has written nothing yet. With `net`, durations are without what probes cost.
+    pub fn new(symbols: S, wall_clock: WallClock, net: bool) -> Self {
         Self {
             stacks: CallStacks::default(),
             writer: JsonlWriter {
                 symbols,
                 wall_clock,
+                net,
                 last_id: 0,
                 function: String::new(),
                 time: Vec::new(),
@@ -146,6 +149,9 @@ impl<S: Symbols> JsonlWriter<S> {
     ) {
         // The entry of a call that was dropped at a cut is not there, but its duration is.
         let begin = call.begin.or_else(|| {
+            if self.net {
+                return None;
+            }
             let time_ns = ending.time.time_ns;
             let time_ns = time_ns.checked_sub(nanoseconds(ending.duration?))?;
             Some(MonotonicTime { time_ns })
@@ -183,6 +189,10 @@ impl<S: Symbols> JsonlWriter<S> {
                 .duration
                 .zip(call.inner)
                 .map(|(duration, inner)| nanoseconds(duration.saturating_sub(inner))),
+            probes_ns: self.net.then(|| {
+                let (begin, duration) = call.begin.zip(ending.duration)?;
+                Some(nanoseconds((ending.time - begin).saturating_sub(duration)))
+            }),
             ended: ended(ending.how),
         };
         push_json(&record, out);

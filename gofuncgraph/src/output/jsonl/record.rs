@@ -24,6 +24,9 @@ pub(super) struct CallRecord<'a> {
     pub end_unix_ns: Option<i64>,
     pub duration_ns: Option<u64>,
     pub self_ns: Option<u64>,
+    /// Only where durations are without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probes_ns: Option<Option<u64>>,
     pub ended: &'static str,
 }
 
