@@ -114,6 +114,28 @@ fn calls_outside_of_trees_are_estimated() {
 }
 
 #[test]
+fn promotion_says_what_it_saved() {
+    let promoted = "promoted by now: ";
+    let binary = PrivateBinary::program("oracle");
+    let mut program = Program::start(binary.path(), &[]);
+    let mut tracer = Tracer::start(binary.path(), &["-v", "-u", "main.*"], &[]);
+    oracle::round(&mut program);
+    tracer.wait_until_said(promoted);
+    oracle::round(&mut program);
+    let outcome = tracer.stop();
+    let mut lines = outcome.stderr.iter().rev();
+    let last = lines.find(|line| line.starts_with(promoted));
+    let last = last.expect("it is said at the end as well");
+    let saved = last.split_once("; so far this saved the program about ");
+    let (_, saved) = saved.unwrap_or_else(|| panic!("{last}"));
+    let (_, calls) = saved.split_once(": ").expect("calls follow");
+    let (calls, _) = calls
+        .split_once(" calls hit no probe on a RET, and observers were hit ")
+        .expect("calls are counted");
+    assert!(number(calls) > 1_000, "{last}");
+}
+
+#[test]
 fn a_dry_run_measures_what_a_call_costs() {
     let binary = PrivateBinary::program("oracle");
     let path = binary.path().to_str().expect("a temporary path is text");

@@ -5,7 +5,7 @@ use gofuncgraph_common::{
 };
 
 use crate::binary::{RuntimeAddress, VirtualAddress};
-use crate::kernel::{GoroutineLoss, HitCounts, KernelError, PerKind, Tracer};
+use crate::kernel::{GoroutineLoss, HitCounts, KernelError, PerKind, PromotedHits, Tracer};
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind};
 use crate::promotion::CallCounts;
 
@@ -46,10 +46,17 @@ impl Known {
 #[derive(Default)]
 struct InsideHits {
     all: PerKind,
+    /// Of the entries, those of promoted functions.
+    promoted_entries: u64,
 }
 
 impl InsideHits {
     fn count(&mut self, record: &Record, known: &Known) {
+        if let Record::Entry(entry) = record
+            && entry.flags & record_flags::PROMOTED != 0
+        {
+            self.promoted_entries += 1;
+        }
         match record {
             Record::Entry(entry) if known.site(entry.site).is_some_and(|it| it.is_stepped) => {
                 self.all.stepped_entries += 1;
@@ -138,6 +145,19 @@ impl LiveEvents {
         Ok(HitCounts {
             inside,
             outside: self.tracer.hits_outside()?,
+        })
+    }
+
+    /// Calls and hits that promotion has made another price for, as far as they are known.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn promoted_hits(&self) -> Result<PromotedHits, KernelError> {
+        Ok(PromotedHits {
+            calls_inside: self.hits.promoted_entries,
+            calls_outside: self.tracer.promoted_calls_outside()?,
+            observed: self.hits.all.observers,
+            idle: self.tracer.hits_outside()?.observers,
         })
     }
 

@@ -66,6 +66,19 @@ impl HitCounts {
     }
 }
 
+/// What promotion has to do with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PromotedHits {
+    /// Calls in trees that hit no probe on a RET.
+    pub calls_inside: u64,
+    /// Calls outside of trees that did not.
+    pub calls_outside: u64,
+    /// Hits of observers that told of an end.
+    pub observed: u64,
+    /// Hits of observers with nothing to tell.
+    pub idle: u64,
+}
+
 /// What a hit costs the program, in nanoseconds: measured when tracing began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HitCosts {
@@ -80,6 +93,16 @@ pub struct HitCosts {
 }
 
 impl HitCosts {
+    /// What promotion saved, in nanoseconds; less than 0 if it cost more than it saved.
+    pub fn saved_ns(&self, hits: &PromotedHits) -> i64 {
+        let cost = |hits: u64, cost_ns: u64| i128::from(hits) * i128::from(cost_ns);
+        let saved = cost(hits.calls_inside, self.inside_ns.returns)
+            + cost(hits.calls_outside, self.outside_ns.returns)
+            - cost(hits.observed, self.inside_ns.observers)
+            - cost(hits.idle, self.outside_ns.observers);
+        i64::try_from(saved).unwrap_or(if saved < 0 { i64::MIN } else { i64::MAX })
+    }
+
     /// What `hits` cost, in nanoseconds.
     pub fn total_ns(&self, hits: &HitCounts) -> u64 {
         let pairs = [
@@ -152,6 +175,23 @@ mod tests {
         let outside = 5 * 900 + 6 * 11_900 + 7 * 10_900 + 8 * 500;
         assert_eq!(COSTS.total_ns(&hits), inside + outside);
         assert_eq!(hits.calls(), 1 + 2 + 5 + 6);
+    }
+
+    #[test]
+    fn promotion_saves_returns_and_costs_observers() {
+        let hits = PromotedHits {
+            calls_inside: 1_000,
+            calls_outside: 10_000,
+            observed: 990,
+            idle: 12_000,
+        };
+        let saved = 1_000 * 11_000 + 10_000 * 10_900 - 990 * 600 - 12_000 * 500;
+        assert_eq!(COSTS.saved_ns(&hits), saved);
+        let hits = PromotedHits {
+            idle: 7,
+            ..PromotedHits::default()
+        };
+        assert_eq!(COSTS.saved_ns(&hits), -3_500);
     }
 
     #[test]

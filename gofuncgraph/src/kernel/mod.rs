@@ -16,7 +16,7 @@ mod promotion;
 mod system_call;
 mod tracer;
 
-pub use cost::{HitCosts, HitCounts, PerKind};
+pub use cost::{HitCosts, HitCounts, PerKind, PromotedHits};
 pub use error::KernelError;
 pub use link::AttachReport;
 pub use tracer::{GoroutineLoss, KernelCounters, LoadSettings, Preparation, Tracer};

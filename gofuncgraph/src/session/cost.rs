@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::SessionError;
-use crate::kernel::{HitCosts, HitCounts};
+use crate::kernel::{HitCosts, HitCounts, PromotedHits};
 use crate::plan::ProbePlan;
 
 /// The line of the summary; `None` if no probe was hit. `traced`: since probes tell of calls.
@@ -34,6 +34,19 @@ pub(super) fn text(hits: &HitCounts, costs: Option<&HitCosts>, traced: Duration)
         time(total_ns),
         share(total_ns as f64 / traced.as_nanos().max(1) as f64)
     ))
+}
+
+/// What `-v` says of promotion, after something else.
+pub(super) fn saved(hits: &PromotedHits, costs: &HitCosts) -> String {
+    let saved_ns = costs.saved_ns(hits);
+    let calls = grouped(hits.calls_inside.saturating_add(hits.calls_outside));
+    let what = if saved_ns < 0 { "cost" } else { "saved" };
+    format!(
+        "so far this {what} the program about {}: {calls} calls hit no probe on a RET, \
+         and observers were hit {} times",
+        time(saved_ns.unsigned_abs()),
+        grouped(hits.observed.saturating_add(hits.idle))
+    )
 }
 
 /// What `--dry-run` says of the cost: lines.
@@ -165,6 +178,24 @@ mod tests {
             "cost to the program: 7 calls; what a hit costs was not measured"
         );
         assert_eq!(text(&HitCounts::default(), None, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn promotion_may_cost_more_than_it_saves() {
+        let mut hits = PromotedHits {
+            calls_inside: 100_000,
+            calls_outside: 64_000,
+            observed: 99_990,
+            idle: 70_000,
+        };
+        assert_eq!(
+            saved(&hits, &COSTS),
+            "so far this saved the program about 1.7 s: 164,000 calls hit no probe on a RET, \
+             and observers were hit 169,990 times"
+        );
+        hits.calls_inside = 0;
+        hits.calls_outside = 0;
+        assert!(saved(&hits, &COSTS).starts_with("so far this cost the program about 78 ms: 0 "));
     }
 
     #[test]

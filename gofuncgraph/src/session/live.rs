@@ -350,11 +350,10 @@ async fn event_loop(
         }
         ring_has_more = pipeline.drain(spill)? >= LiveEvents::DRAIN_LIMIT;
         if check_due && let Some(promoted) = pipeline.promote(spill)? {
-            verbose(settings, || {
-                format!(
-                    "promoted by now: {} functions, by {} observers",
-                    promoted.functions, promoted.observers
-                )
+            let saved = pipeline.saved()?;
+            verbose(settings, || match saved {
+                Some(saved) => format!("{promoted}; {saved}"),
+                None => promoted.to_string(),
             });
         }
         if check_due {

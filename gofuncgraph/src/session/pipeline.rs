@@ -15,7 +15,7 @@ use super::summary::{self, Counted};
 use super::view::{DestinationId, Spill, View};
 use super::writer::Chunk;
 use crate::events::{Event, EventSource, LiveEvents, MonotonicTime, ProcessEnd};
-use crate::kernel::HitCosts;
+use crate::kernel::{HitCosts, PromotedHits};
 use crate::recording::{EndReason, LossCounters, RecordedEnd, RecordingWriter};
 use crate::trace::ExitChecker;
 
@@ -90,6 +90,18 @@ impl Pipeline<'_> {
         }
     }
 
+    /// What promotion saved so far; `None` if there is none, it saves nothing, or that is not
+    /// known.
+    pub(super) fn saved(&self) -> Result<Option<String>, SessionError> {
+        // Else RETs keep their probes.
+        let is_saving = self.promotion.is_some() && self.exit_checker.is_none();
+        let Some(costs) = self.costs.filter(|_| is_saving) else {
+            return Ok(None);
+        };
+        let hits = self.events.promoted_hits()?;
+        Ok((hits != PromotedHits::default()).then(|| cost::saved(&hits, &costs)))
+    }
+
     /// To be called now and then.
     pub(super) fn tick(&mut self) -> Result<(), SessionError> {
         if self.recording.is_some() {
@@ -158,6 +170,9 @@ impl Pipeline<'_> {
             self.notice_losses(true, spill)
         });
         self.events.tracer().flush_log();
+        if let (Some(promotion), Ok(Some(saved))) = (&self.promotion, self.saved()) {
+            said(format!("{}; {saved}", promotion.promoted()));
+        }
         let time = monotonic_now();
         self.ended = time;
         // The news that a process ended may have been lost.

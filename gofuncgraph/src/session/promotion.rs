@@ -1,6 +1,7 @@
 //! Carries out in the kernel what a [`Promoter`] decides.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,19 @@ pub(super) struct Promotion<'a> {
 pub(super) struct Promoted {
     pub(super) functions: usize,
     pub(super) observers: usize,
+}
+
+impl fmt::Display for Promoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            functions,
+            observers,
+        } = self;
+        write!(
+            f,
+            "promoted by now: {functions} functions, by {observers} observers"
+        )
+    }
 }
 
 impl<'a> Promotion<'a> {
