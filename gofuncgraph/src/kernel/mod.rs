@@ -8,6 +8,7 @@ mod calibration;
 mod calibration_code;
 mod capability;
 mod cost;
+mod counters;
 mod error;
 mod link;
 mod object;
@@ -17,6 +18,7 @@ mod system_call;
 mod tracer;
 
 pub use cost::{HitCosts, HitCounts, PerKind, PromotedHits};
+pub use counters::KernelCounters;
 pub use error::KernelError;
 pub use link::AttachReport;
-pub use tracer::{GoroutineLoss, KernelCounters, LoadSettings, Preparation, Tracer};
+pub use tracer::{GoroutineLoss, LoadSettings, Preparation, Tracer};

@@ -2,23 +2,19 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::{self, JoinHandle};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::RawTracePoint;
-use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use gofuncgraph_common::{
-    CONFIG_GLOBAL, COUNTER_COUNT, Control, Counter, GoroutineKey, GoroutineState, ProcessState,
-    RecordHeader, ReturnPlace, SiteState, TraceConfig, goroutine_flags, map_names, process_flags,
-    program_names,
-    site_flags,
+    CONFIG_GLOBAL, Control, GoroutineKey, GoroutineState, ProcessState, RecordHeader, ReturnPlace,
+    SiteState, TraceConfig, goroutine_flags, map_names, process_flags, program_names, site_flags,
 };
 
 use crate::binary::RuntimeOffsets;
 use crate::plan::{ProbePlan, SiteId, SiteKind};
 
 use super::calibration::Calibration;
-use super::cost::PerKind;
 use super::error::with_causes;
 use super::link::{AttachReport, Links};
 use super::program::{self, UprobePrograms};
@@ -66,37 +62,6 @@ impl Preparation {
     }
 }
 
-/// What the programs have counted so far; see [`Counter`] for each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "documented at `Counter`")]
-pub struct KernelCounters {
-    pub entries_lost: u64,
-    pub returns_lost: u64,
-    pub closes_lost: u64,
-    pub process_records_lost: u64,
-    pub trees_refused: u64,
-    pub returns_without_tree: u64,
-    pub off_goroutine_stack: u64,
-    pub unreadable: u64,
-    pub goroutine_check_failed: u64,
-    pub observations_lost: u64,
-}
-
-impl KernelCounters {
-    /// Records of every kind that found no room in the ring.
-    pub fn records_lost(&self) -> u64 {
-        // Of a recording they can be any numbers.
-        [
-            self.returns_lost,
-            self.closes_lost,
-            self.process_records_lost,
-            self.observations_lost,
-        ]
-        .into_iter()
-        .fold(self.entries_lost, u64::saturating_add)
-    }
-}
-
 /// What the gate of a goroutine says about records that did not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoroutineLoss {
@@ -123,11 +88,11 @@ pub struct Tracer {
     goroutines: HashMap<MapData, GoroutineKey, GoroutineState>,
     pub(super) observed_returns: HashMap<MapData, u64, ReturnPlace>,
     pub(super) processes: HashMap<MapData, u32, ProcessState>,
-    counters: PerCpuArray<MapData, u64>,
+    pub(super) counters: PerCpuArray<MapData, u64>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     is_enabled: bool,
     buffer_bytes: u32,
-    sample_one_of: u32,
+    pub(super) sample_one_of: u32,
     pub(super) offsets: RuntimeOffsets,
     pub(super) calibration: Calibration,
     _tracepoints: Ebpf,
@@ -306,74 +271,6 @@ impl Tracer {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
-    }
-
-    /// What was counted since loading, over all CPUs.
-    ///
-    /// # Errors
-    /// If the map cannot be read.
-    pub fn counters(&self) -> Result<KernelCounters, KernelError> {
-        let read = |counter| self.counter(counter);
-        Ok(KernelCounters {
-            entries_lost: read(Counter::EntriesLost)?,
-            returns_lost: read(Counter::ReturnsLost)?,
-            closes_lost: read(Counter::ClosesLost)?,
-            process_records_lost: read(Counter::ProcessRecordsLost)?,
-            trees_refused: read(Counter::TreesRefused)?,
-            returns_without_tree: read(Counter::ReturnsWithoutTree)?,
-            off_goroutine_stack: read(Counter::OffGoroutineStack)?,
-            unreadable: read(Counter::Unreadable)?,
-            goroutine_check_failed: read(Counter::GoroutineCheckFailed)?,
-            observations_lost: read(Counter::ObservationsLost)?,
-        })
-    }
-
-    fn counter(&self, counter: Counter) -> Result<u64, KernelError> {
-        let values = self
-            .counters
-            .get(&(counter as u32), 0)
-            .map_err(|error| access_error(map_names::COUNTERS, &error))?;
-        Ok(values.iter().sum())
-    }
-
-    /// Hits outside of trees, or with nothing to tell.
-    ///
-    /// # Errors
-    /// If the map cannot be read.
-    pub fn hits_outside(&self) -> Result<PerKind, KernelError> {
-        let sampled = |counter| Ok(self.counter(counter)? * u64::from(self.sample_one_of));
-        // Of calls on the scheduler's stack entries and RETs are counted as one.
-        let off_goroutine_stack = self.counter(Counter::OffGoroutineStack)?;
-        let returns = off_goroutine_stack / 2;
-        Ok(PerKind {
-            entries: sampled(Counter::SampledEntries)? + off_goroutine_stack - returns,
-            stepped_entries: sampled(Counter::SampledSteppedEntries)?,
-            returns: self.counter(Counter::ReturnsOutside)? + returns,
-            observers: sampled(Counter::SampledIdleObservers)?,
-        })
-    }
-
-    /// Of the calls outside of trees, those whose RETs had no probes.
-    ///
-    /// # Errors
-    /// If the map cannot be read.
-    pub fn promoted_calls_outside(&self) -> Result<u64, KernelError> {
-        let sampled = self.counter(Counter::SampledPromotedEntries)?;
-        Ok(sampled * u64::from(self.sample_one_of))
-    }
-
-    /// Everything counts from 0 again.
-    pub(super) fn reset_counters(&mut self) -> Result<(), KernelError> {
-        let failed = |error: &dyn std::error::Error| access_error(map_names::COUNTERS, error);
-        for counter in 0..COUNTER_COUNT {
-            let zeros =
-                PerCpuValues::try_from(vec![0; nr_cpus().map_err(|(_, error)| failed(&error))?])
-                    .map_err(|error| failed(&error))?;
-            self.counters
-                .set(counter, zeros, 0)
-                .map_err(|error| failed(&error))?;
-        }
-        Ok(())
     }
 
     /// What every gate says of which a record was lost.

@@ -18,6 +18,7 @@ mod events;
 mod format;
 mod goroutine;
 mod header;
+mod header_json;
 mod reader;
 mod symbols;
 mod varint;

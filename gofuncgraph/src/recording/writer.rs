@@ -4,10 +4,11 @@ use std::time::Duration;
 use super::definitions::{Definition, Position};
 use super::events::{BlockContext, EntryReference};
 use super::format::{
-    self, BlockKind, HeaderJson, MAX_BLOCK_RECORDS, MAX_CALLS, MAX_FUNCTIONS, MAX_IMAGES,
-    MAX_RETURN_SITES, MAX_TEXT_BYTES, MAX_TEXT_LENGTH, MAX_TEXTS,
+    self, BlockKind, MAX_BLOCK_RECORDS, MAX_CALLS, MAX_FUNCTIONS, MAX_IMAGES, MAX_RETURN_SITES,
+    MAX_TEXT_BYTES, MAX_TEXT_LENGTH, MAX_TEXTS,
 };
 use super::header::{LossCounters, RecordedEnd, RecordingHeader};
+use super::header_json::HeaderJson;
 use crate::binary::{LoadBias, SourceLine, VirtualAddress};
 use crate::events::{EndProbe, Event, GoroutineEvent, MonotonicTime, Symbols};
 use crate::plan::{FunctionId, ProbePlan, SiteId};
