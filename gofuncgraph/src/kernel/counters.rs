@@ -68,20 +68,33 @@ impl Tracer {
         Ok(values.iter().sum())
     }
 
-    /// Hits outside of trees, or with nothing to tell.
+    /// Hits outside of trees, or with nothing to tell, as far as RETs and samples tell of them.
     ///
     /// # Errors
     /// If the map cannot be read.
     pub fn hits_outside(&self) -> Result<PerKind, KernelError> {
-        let sampled = |counter| Ok(self.counter(counter)? * u64::from(self.sample_one_of));
-        // Of calls on the scheduler's stack entries and RETs are counted as one.
+        let sampled_entries = self.counter(Counter::SampledEntries)?;
+        let sampled_stepped = self.counter(Counter::SampledSteppedEntries)?;
+        let sampled_observers = self.counter(Counter::SampledIdleObservers)?;
+        let returns = self.counter(Counter::ReturnsOutside)?;
+        // Samples of calls would do, but a RET ends each of those that are not promoted.
+        let promoted_calls = if self.keeps_returns {
+            0
+        } else {
+            self.promoted_calls_outside()?
+        };
+        let calls = returns + promoted_calls;
+        let samples = (sampled_entries + sampled_stepped).max(1);
+        let stepped_entries = u128::from(calls) * u128::from(sampled_stepped) / u128::from(samples);
+        let stepped_entries = u64::try_from(stepped_entries).unwrap_or(calls).min(calls);
+        // On the scheduler's stack entries and RETs are counted as one.
         let off_goroutine_stack = self.counter(Counter::OffGoroutineStack)?;
-        let returns = off_goroutine_stack / 2;
+        let returns_off = off_goroutine_stack / 2;
         Ok(PerKind {
-            entries: sampled(Counter::SampledEntries)? + off_goroutine_stack - returns,
-            stepped_entries: sampled(Counter::SampledSteppedEntries)?,
-            returns: self.counter(Counter::ReturnsOutside)? + returns,
-            observers: sampled(Counter::SampledIdleObservers)?,
+            entries: calls - stepped_entries + off_goroutine_stack - returns_off,
+            stepped_entries,
+            returns: returns + returns_off,
+            observers: sampled_observers * u64::from(self.sample_one_of),
         })
     }
 
