@@ -69,6 +69,7 @@ struct Waiting {
     /// Without probes, since the program began.
     own_ns: u64,
     open: Vec<(FunctionId, u64)>,
+    end_of_middle: Cost,
     /// In the order in which calls end.
     durations_ns: Vec<(FunctionId, u64)>,
 }
@@ -82,6 +83,7 @@ impl Waiting {
             gate,
             own_ns: 0,
             open: Vec::new(),
+            end_of_middle: RETURN,
             durations_ns: Vec::new(),
         }
     }
@@ -104,12 +106,26 @@ impl Waiting {
     }
 
     fn ret(&mut self) {
-        let (function, begin) = self.open.pop().expect("it was called");
-        self.durations_ns.push((function, self.own_ns - begin));
-        let cost = if function == LEAF { OBSERVER } else { RETURN };
+        let mut outermost = self.end_innermost();
+        while let Some((caller, _)) = self.open.last()
+            && self.gate.returning_at_once.contains(caller)
+        {
+            outermost = self.end_innermost();
+        }
+        let cost = match outermost {
+            LEAF => OBSERVER,
+            MIDDLE => self.end_of_middle,
+            _ => RETURN,
+        };
         self.gate.wait_ns(cost.before_ns);
         self.gate.ret(FIRST);
         self.gate.wait_ns(cost.after_ns);
+    }
+
+    fn end_innermost(&mut self) -> FunctionId {
+        let (function, begin) = self.open.pop().expect("it was called");
+        self.durations_ns.push((function, self.own_ns - begin));
+        function
     }
 
     /// What is shown for each end.
@@ -172,7 +188,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn run(steps: &[Step]) -> Waiting {
-    let mut program = Waiting::new();
+    run_on(Waiting::new(), steps)
+}
+
+fn run_on(mut program: Waiting, steps: &[Step]) -> Waiting {
     program.call(ROOT);
     for step in steps {
         match *step {
@@ -197,6 +216,26 @@ proptest! {
         for delivery in [Delivery::Stream, trees(1_000, None), trees(3, None)] {
             let shown = program.shown(delivery, Some(net_costs()));
             prop_assert_eq!(&shown, &program.durations_ns, "{:?}", delivery);
+        }
+    }
+}
+
+/// One hit tells of the ends of both, and is taken off once.
+#[test]
+fn a_caller_that_returns_at_once_shares_the_hit() {
+    let calls = [MIDDLE, LEAF].map(Step::Call);
+    let steps = [&calls[..], &[Step::Work(1_000), Step::Return]].concat();
+    for middle_is_promoted in [false, true] {
+        let mut program = Waiting::new();
+        program.gate.returning_at_once = [MIDDLE].into();
+        if middle_is_promoted {
+            program.gate.promoted.insert(MIDDLE);
+            program.end_of_middle = OBSERVER;
+        }
+        let program = run_on(program, &steps);
+        for delivery in [Delivery::Stream, trees(1_000, None), trees(3, None)] {
+            let shown = program.shown(delivery, Some(net_costs()));
+            assert_eq!(shown, [(LEAF, 1_000), (MIDDLE, 1_000), (ROOT, 1_000)]);
         }
     }
 }

@@ -5,9 +5,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use gofuncgraph_common::{
-    GoroutineKey, RecordHeader, RecordKind, SiteState, map_names, site_flags,
-};
+use gofuncgraph_common::{GoroutineKey, RecordHeader, RecordKind, SiteState, site_flags};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::binary::{RuntimeOffsets, VirtualAddress};
@@ -15,7 +13,7 @@ use crate::binary::{RuntimeOffsets, VirtualAddress};
 use super::KernelError;
 use super::calibration_code::{Code, Copy};
 use super::cost::{HitCosts, PerKind};
-use super::tracer::{Tracer, access_error};
+use super::tracer::Tracer;
 
 /// Linking waits some 10 ms for all CPUs, which attaching to the target then does not. Measuring
 /// ends after so long even if there are fewer batches than wanted.
