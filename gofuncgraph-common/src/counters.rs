@@ -33,9 +33,11 @@ pub enum Counter {
     SampledPromotedEntries = 12,
     /// Hits of observers with nothing to tell that were chosen as samples.
     SampledIdleObservers = 13,
-    /// RETs on goroutines without an active root.
+    /// RETs on goroutines without an active root, of functions that are not promoted.
     ReturnsOutside = 14,
+    /// The same of promoted functions, while their RETs still have, or have again, probes.
+    PromotedReturnsOutside = 15,
 }
 
 /// Number of [`Counter`]s.
-pub const COUNTER_COUNT: u32 = 15;
+pub const COUNTER_COUNT: u32 = 16;

@@ -13,6 +13,15 @@ use crate::stack;
 use crate::tree::Gate;
 
 #[inline(always)]
+fn count_outside(tier: u32) {
+    count(if tier == 0 {
+        Counter::ReturnsOutside
+    } else {
+        Counter::PromotedReturnsOutside
+    });
+}
+
+#[inline(always)]
 pub fn handle(ctx: &ProbeContext) {
     stack::keep_on_task();
     let Some(control) = maps::enabled_control() else {
@@ -35,7 +44,7 @@ pub fn handle(ctx: &ProbeContext) {
         return;
     };
     let Some(mut gate) = Gate::find(key) else {
-        count(Counter::ReturnsOutside);
+        count_outside(state.tier);
         if is_target {
             count(Counter::ReturnsWithoutTree);
         }
@@ -43,7 +52,7 @@ pub fn handle(ctx: &ProbeContext) {
     };
     let root_depth_bytes = gate.root_depth_bytes();
     if root_depth_bytes == 0 || gate.is_stale() {
-        count(Counter::ReturnsOutside);
+        count_outside(state.tier);
         if is_target {
             count(Counter::ReturnsWithoutTree);
         }

@@ -52,19 +52,23 @@ struct InsideHits {
 
 impl InsideHits {
     fn count(&mut self, record: &Record, known: &Known) {
-        if let Record::Entry(entry) = record
-            && entry.flags & record_flags::PROMOTED != 0
-        {
-            self.promoted_entries += 1;
-        }
         match record {
-            Record::Entry(entry) if known.site(entry.site).is_some_and(|it| it.is_stepped) => {
-                self.all.stepped_entries += 1;
-            }
-            Record::Entry(_) => self.all.entries += 1,
+            Record::Entry(entry) => self.count_entry(entry, known),
+            Record::ChainedEntry(chained) => self.count_entry(&chained.entry, known),
             Record::Return(_) => self.all.returns += 1,
             Record::Observed(_) => self.all.observers += 1,
             _ => {}
+        }
+    }
+
+    fn count_entry(&mut self, entry: &EntryRecord, known: &Known) {
+        if entry.flags & record_flags::PROMOTED != 0 {
+            self.promoted_entries += 1;
+        }
+        if known.site(entry.site).is_some_and(|site| site.is_stepped) {
+            self.all.stepped_entries += 1;
+        } else {
+            self.all.entries += 1;
         }
     }
 }

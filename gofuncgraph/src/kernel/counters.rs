@@ -77,13 +77,9 @@ impl Tracer {
         let sampled_stepped = self.counter(Counter::SampledSteppedEntries)?;
         let sampled_observers = self.counter(Counter::SampledIdleObservers)?;
         let returns = self.counter(Counter::ReturnsOutside)?;
+        let promoted_returns = self.counter(Counter::PromotedReturnsOutside)?;
         // Samples of calls would do, but a RET ends each of those that are not promoted.
-        let promoted_calls = if self.keeps_returns {
-            0
-        } else {
-            self.promoted_calls_outside()?
-        };
-        let calls = returns + promoted_calls;
+        let calls = returns + self.promoted_calls_outside()?;
         let samples = (sampled_entries + sampled_stepped).max(1);
         let stepped_entries = u128::from(calls) * u128::from(sampled_stepped) / u128::from(samples);
         let stepped_entries = u64::try_from(stepped_entries).unwrap_or(calls).min(calls);
@@ -93,7 +89,7 @@ impl Tracer {
         Ok(PerKind {
             entries: calls - stepped_entries + off_goroutine_stack - returns_off,
             stepped_entries,
-            returns: returns + returns_off,
+            returns: returns + promoted_returns + returns_off,
             observers: sampled_observers * u64::from(self.sample_one_of),
         })
     }

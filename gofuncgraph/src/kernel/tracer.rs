@@ -93,8 +93,6 @@ pub struct Tracer {
     is_enabled: bool,
     buffer_bytes: u32,
     pub(super) sample_one_of: u32,
-    /// RETs of promoted functions keep their probes.
-    pub(super) keeps_returns: bool,
     pub(super) offsets: RuntimeOffsets,
     pub(super) calibration: Calibration,
     _tracepoints: Ebpf,
@@ -157,7 +155,6 @@ impl Tracer {
             logger,
             is_enabled: false,
             sample_one_of: settings.sample_one_of,
-            keeps_returns: settings.verify,
             offsets: settings.offsets,
             calibration: Calibration::default(),
             buffer_bytes: settings.buffer_bytes,

@@ -9,7 +9,7 @@ use super::SessionError;
 use crate::binary::{FileOffset, GoBinary, VirtualAddress};
 use crate::cli::{PromotionChoice, Settings};
 use crate::events::LiveEvents;
-use crate::plan::{FunctionId, ProbePlan, Site, SiteId, SiteKind, signal_panic_site};
+use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind, signal_panic_site};
 use crate::promotion::{Batch, DirectCallers, IdleObservers, Promoter, find_observer};
 
 /// Between the first batches; every one that takes probes away doubles it.
@@ -26,8 +26,8 @@ const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct Promotion<'a> {
     promoter: Promoter<'a>,
     plan: &'a ProbePlan,
-    /// Of functions.
-    entries: HashMap<FunctionId, SiteId>,
+    /// Of functions, the entry first.
+    sites: HashMap<FunctionId, Vec<SiteId>>,
     file: BorrowedFd<'a>,
     /// Until it is watched.
     signal_panic: Option<FileOffset>,
@@ -93,7 +93,7 @@ impl<'a> Promotion<'a> {
         Some(Self {
             promoter: Promoter::new(choice, plan, Box::new(find), Box::new(find_callers)),
             plan,
-            entries: entries(plan),
+            sites: sites(plan),
             file,
             signal_panic,
             verify: settings.verify_exits,
@@ -232,7 +232,7 @@ impl<'a> Promotion<'a> {
     }
 
     fn entry_site(&self, function: FunctionId) -> Option<SiteId> {
-        self.entries.get(&function).copied()
+        self.sites.get(&function)?.first().copied()
     }
 
     fn set_promoted(
@@ -241,25 +241,23 @@ impl<'a> Promotion<'a> {
         is_promoted: bool,
         events: &mut LiveEvents,
     ) -> Result<(), SessionError> {
-        let plan = self.plan;
-        if let Some(entry) = self.entry_site(function) {
-            events.tracer().set_promoted(plan, entry, is_promoted)?;
-        }
-        if self.verify {
-            let sites = plan.sites_with_ids();
-            for (id, _) in sites.filter(|(_, site)| site.kind == SiteKind::Return(function)) {
-                events.tracer().set_promoted(plan, id, is_promoted)?;
-            }
+        for site in self.sites.get(&function).into_iter().flatten() {
+            events
+                .tracer()
+                .set_promoted(self.plan, *site, is_promoted)?;
         }
         Ok(())
     }
 }
 
-fn entries(plan: &ProbePlan) -> HashMap<FunctionId, SiteId> {
-    let sites = plan.sites_with_ids();
-    let entry = |(id, site): (SiteId, &Site)| match site.kind {
-        SiteKind::Entry(function) => Some((function, id)),
-        _ => None,
-    };
-    sites.filter_map(entry).collect()
+fn sites(plan: &ProbePlan) -> HashMap<FunctionId, Vec<SiteId>> {
+    let mut sites: HashMap<FunctionId, Vec<SiteId>> = HashMap::new();
+    for (id, site) in plan.sites_with_ids() {
+        match site.kind {
+            SiteKind::Entry(function) => sites.entry(function).or_default().insert(0, id),
+            SiteKind::Return(function) => sites.entry(function).or_default().push(id),
+            SiteKind::Recovery | SiteKind::GoroutineExit => {}
+        }
+    }
+    sites
 }
