@@ -16,6 +16,11 @@ pub struct TraceConfig {
     pub sample_one_of: u32,
     /// Not 0: RETs of promoted functions are told of beside their observers.
     pub verify: u32,
+    /// Not 0: the file is loaded at other addresses than it says, whole pages away.
+    pub position_independent: u32,
+    /// Offset of `thread.features` in the kernel's `task_struct`, whose lowest bit says that the
+    /// thread has a shadow stack; 0: no thread of this machine has one.
+    pub thread_features_offset_bytes: u32,
 }
 
 /// Changes while tracing; entry 0 of the `CONTROL` map.
@@ -147,9 +152,11 @@ pub struct ProcessState {
 }
 
 const _: () = {
-    assert!(size_of::<TraceConfig>() == 24);
+    assert!(size_of::<TraceConfig>() == 32);
     assert!(offset_of!(TraceConfig, sample_one_of) == 16);
     assert!(offset_of!(TraceConfig, verify) == 20);
+    assert!(offset_of!(TraceConfig, position_independent) == 24);
+    assert!(offset_of!(TraceConfig, thread_features_offset_bytes) == 28);
     assert!(offset_of!(TraceConfig, curg_offset_bytes) == 4);
     assert!(offset_of!(TraceConfig, wakeup_threshold_bytes) == 8);
     assert!(size_of::<Control>() == 8);

@@ -48,8 +48,13 @@ pub mod program_names {
     pub const ENTRY: &str = "function_entry";
     /// Attached at the RET instructions of functions.
     pub const RETURN: &str = "function_return";
+    /// The same, and does what the RET would do. The upper half of the cookie is the RET's
+    /// virtual address. Not every kernel loads it.
+    pub const RETURN_EMULATED: &str = "function_return_emulated";
     /// Attached where calls return to; the cookie names the observer.
     pub const OBSERVER: &str = "return_observed";
+    /// The same for places that are a RET, with what is said about the other one.
+    pub const OBSERVER_EMULATED: &str = "return_observed_emulated";
     /// Raw tracepoint `sched_process_exit`.
     pub const PROCESS_EXIT: &str = "process_exit";
     /// Raw tracepoint `sched_process_exec`.

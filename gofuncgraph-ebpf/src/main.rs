@@ -5,6 +5,7 @@
 
 mod chain;
 mod counters;
+mod emulation;
 mod entry;
 mod goroutine;
 mod maps;
@@ -34,10 +35,24 @@ pub fn function_return(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// The same, where the kernel lets programs change registers.
+#[uprobe]
+pub fn function_return_emulated(ctx: ProbeContext) -> u32 {
+    ret::handle_and_emulate(&ctx);
+    0
+}
+
 /// Places in callers that are reached when a call has returned.
 #[uprobe]
 pub fn return_observed(ctx: ProbeContext) -> u32 {
     observer::handle(&ctx);
+    0
+}
+
+/// RET instructions among them, where the kernel lets programs change registers.
+#[uprobe]
+pub fn return_observed_emulated(ctx: ProbeContext) -> u32 {
+    observer::handle_and_emulate(&ctx);
     0
 }
 

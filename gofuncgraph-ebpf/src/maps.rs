@@ -45,6 +45,8 @@ pub static CONFIG: Global<TraceConfig> = Global::new(TraceConfig {
     wakeup_threshold_bytes: 0,
     sample_one_of: 0,
     verify: 0,
+    position_independent: 0,
+    thread_features_offset_bytes: 0,
 });
 
 /// The control word while tracing is enabled.

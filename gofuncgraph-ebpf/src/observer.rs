@@ -4,6 +4,7 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_get_attach_cookie;
 use aya_ebpf::programs::ProbeContext;
 
+use crate::emulation;
 use crate::goroutine::{current_g, find_goroutine_key, find_stack_depth};
 use crate::maps;
 use crate::sample;
@@ -13,6 +14,24 @@ use crate::tree::Gate;
 #[inline(always)]
 pub fn handle(ctx: &ProbeContext) {
     stack::keep_on_task();
+    // SAFETY: the context of a uprobe program is a readable pt_regs.
+    tell(ctx, unsafe { (*ctx.regs).rsp });
+}
+
+/// The same where the instruction is a RET, and does what it would do.
+#[inline(always)]
+pub fn handle_and_emulate(ctx: &ProbeContext) {
+    stack::keep_on_task();
+    let Some(hit) = emulation::find(ctx) else {
+        return;
+    };
+    tell(ctx, hit.stack_pointer);
+    hit.emulate(ctx);
+}
+
+/// `stack_pointer` is SP before the instruction.
+#[inline(always)]
+fn tell(ctx: &ProbeContext, stack_pointer: u64) {
     let Some(control) = maps::enabled_control() else {
         return;
     };
@@ -33,7 +52,7 @@ pub fn handle(ctx: &ProbeContext) {
     if root_depth_bytes == 0 || gate.is_stale() {
         return;
     }
-    let Ok(Some(depth_bytes)) = find_stack_depth(g, regs.rsp) else {
+    let Ok(Some(depth_bytes)) = find_stack_depth(g, stack_pointer) else {
         return;
     };
     if gate.deepest_open_bytes() <= depth_bytes {

@@ -6,6 +6,7 @@ use aya_ebpf::programs::ProbeContext;
 use gofuncgraph_common::{CloseCause, Counter, RecordKind, ReturnRecord, record_flags, site_flags};
 
 use crate::counters::count;
+use crate::emulation;
 use crate::goroutine::{current_g, goroutine_key, stack_depth};
 use crate::maps::{self, CONFIG};
 use crate::ring;
@@ -24,6 +25,24 @@ fn count_outside(tier: u32) {
 #[inline(always)]
 pub fn handle(ctx: &ProbeContext) {
     stack::keep_on_task();
+    // SAFETY: the context of a uprobe program is a readable pt_regs.
+    tell(ctx, unsafe { (*ctx.regs).rsp });
+}
+
+/// The same, and does what the RET would do.
+#[inline(always)]
+pub fn handle_and_emulate(ctx: &ProbeContext) {
+    stack::keep_on_task();
+    let Some(hit) = emulation::find(ctx) else {
+        return;
+    };
+    tell(ctx, hit.stack_pointer);
+    hit.emulate(ctx);
+}
+
+/// `stack_pointer` is SP before the RET.
+#[inline(always)]
+fn tell(ctx: &ProbeContext, stack_pointer: u64) {
     let Some(control) = maps::enabled_control() else {
         return;
     };
@@ -58,7 +77,7 @@ pub fn handle(ctx: &ProbeContext) {
         }
         return;
     }
-    let Some(depth_bytes) = stack_depth(g, regs.rsp) else {
+    let Some(depth_bytes) = stack_depth(g, stack_pointer) else {
         return;
     };
     if depth_bytes < root_depth_bytes {
@@ -96,7 +115,7 @@ pub fn handle(ctx: &ProbeContext) {
         return;
     }
     gate.set_deepest_open_bytes(depth_bytes - 8);
-    if ends_tree || gate.settle_unobserved(control, depth_bytes, depth_bytes + regs.rsp) {
+    if ends_tree || gate.settle_unobserved(control, depth_bytes, depth_bytes + stack_pointer) {
         gate.end_tree();
     }
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 
 use gofuncgraph::binary::GoBinary;
+use gofuncgraph::cli::RetChoice;
 use gofuncgraph::kernel::{LoadSettings, Preparation, Tracer as KernelSide};
 use gofuncgraph::plan::{
     FunctionId, InstructionCost, Pattern, Placement, ProbePlan, Selection, Site, SiteId, SiteKind,
@@ -79,6 +80,8 @@ fn a_refused_probe_costs_only_itself() {
             buffer_bytes: 1 << 16,
             sites: plan.sites.len(),
             sample_one_of: 0,
+            ret: RetChoice::Auto,
+            is_position_independent: false,
             verify: false,
             debug: false,
             object: None,

@@ -220,6 +220,10 @@ pub(super) struct TraceArguments {
     #[arg(long, hide = true)]
     pub(super) verify_exits: bool,
 
+    /// Who executes probed RETs: the kernel (step), or programs where it lets them (emulate)
+    #[arg(long, value_name = "HOW", value_enum, default_value_t, hide = true)]
+    pub(super) ret: RetChoice,
+
     /// Load this eBPF object instead of the embedded one, to test a new one
     #[arg(long, value_name = "FILE", hide = true)]
     pub(super) ebpf_object: Option<PathBuf>,
@@ -311,6 +315,18 @@ pub enum PromotionChoice {
     /// For tests: every one that is called, and none, by turns.
     #[value(hide = true)]
     Alternate,
+}
+
+/// Who executes the RETs that have probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum RetChoice {
+    /// The programs of the probes where the kernel lets them, else the kernel.
+    #[default]
+    Auto,
+    /// The kernel, which single-steps a copy of each.
+    Step,
+    /// The programs of the probes.
+    Emulate,
 }
 
 /// A whole number of at least 1.

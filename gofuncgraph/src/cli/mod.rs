@@ -17,7 +17,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 pub use analysis_options::{CheckOptions, DiffFormat, DiffOptions, ReportOptions, SortKey};
-pub use args::{ColorChoice, PlacementChoice, PromotionChoice};
+pub use args::{ColorChoice, PlacementChoice, PromotionChoice, RetChoice};
 pub use exit_code::ExitCode;
 pub use moment::{Moment, MomentError, parse_moment};
 pub use output_options::{FoldBy, Format, FormatRequest, OutputSettings};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::analysis_options::{CheckOptions, DiffOptions, ReportOptions};
 use super::args::{
     ColorChoice, Command as Subcommand, CommandLine, LiveArguments, PlacementChoice,
-    PromotionChoice, RecordArguments, ReplayArguments, TraceArguments,
+    PromotionChoice, RecordArguments, ReplayArguments, RetChoice, TraceArguments,
 };
 use super::output_options::{Format, OutputOptions, OutputSettings};
 use super::quantity::BufferSize;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub promote: PromotionChoice,
     /// Compare these with probes on RETs.
     pub verify_exits: bool,
+    /// Who executes the RETs that have probes.
+    pub ret: RetChoice,
     /// An eBPF object to load instead of the embedded one.
     pub ebpf_object: Option<PathBuf>,
     /// Print the plan and end.
@@ -305,6 +307,7 @@ impl Settings {
             placement: trace.placement,
             promote: trace.promote,
             verify_exits: trace.verify_exits,
+            ret: trace.ret,
             ebpf_object: trace.ebpf_object,
             dry_run: trace.dry_run,
             mode,

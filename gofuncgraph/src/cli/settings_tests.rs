@@ -58,6 +58,7 @@ fn defaults() {
     let settings = parsed(&["./bin"]);
     assert_eq!(settings.mode, OutputMode::Stream);
     assert_eq!(settings.placement, PlacementChoice::Standard);
+    assert_eq!(settings.ret, RetChoice::Auto);
     assert_eq!(settings.max_calls.get(), 1_000_000);
     assert_eq!(settings.view.time_digits.get(), 6);
     assert_eq!(settings.buffer.bytes(), 16 << 20);
@@ -132,6 +133,18 @@ fn wildcards_repeat_and_split_at_commas_outside_brackets() {
         ["f(a,b)", "g{x,y}", "h", ")i", "j"]
     );
     assert_eq!(settings.patterns.excludes, ["k", "l"]);
+}
+
+#[test]
+fn who_executes_rets() {
+    for (how, expected) in [
+        ("auto", RetChoice::Auto),
+        ("step", RetChoice::Step),
+        ("emulate", RetChoice::Emulate),
+    ] {
+        assert_eq!(parsed(&["--ret", how, "bin"]).ret, expected);
+    }
+    refused(&["--ret", "none", "bin"]);
 }
 
 #[test]

@@ -32,6 +32,14 @@ pub enum KernelError {
         /// As `uname -r` has it.
         release: String,
     },
+    /// `--ret emulate` cannot be done.
+    #[error(
+        "--ret emulate: {reason}; leave --ret out, and the kernel executes the RETs that have probes"
+    )]
+    NoRetEmulation {
+        /// Why.
+        reason: String,
+    },
     /// The eBPF object cannot be read, or does not fit this version of gofuncgraph.
     #[error("the eBPF object is unusable: {reason}; rebuild it with `cargo xtask build-ebpf`")]
     Object {

@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 
-use crate::binary::FileOffset;
-use crate::plan::{ProbePlan, SiteId, SiteKind};
+use crate::binary::{FileOffset, VirtualAddress};
+use crate::plan::{InstructionCost, ProbePlan, Site, SiteId, SiteKind};
+use crate::promotion::ObserverSite;
 
 use super::KernelError;
 use super::program::UprobePrograms;
@@ -39,6 +40,39 @@ impl Probes {
     }
 }
 
+/// The same for programs that come in two kinds.
+#[derive(Default)]
+struct RetProbes {
+    /// The kernel executes the instruction.
+    plain: Probes,
+    /// It is a RET, and the program executes it.
+    emulated: Probes,
+}
+
+impl RetProbes {
+    /// The upper half of a cookie tells the program that emulates where its probe is.
+    fn push(
+        &mut self,
+        programs: &UprobePrograms,
+        place: (VirtualAddress, FileOffset, InstructionCost),
+        cookie: u32,
+    ) {
+        let (address, file_offset, cost) = place;
+        let cookie = u64::from(cookie);
+        let is_plain = programs.emulating.is_none() || cost != InstructionCost::SingleSteppedRet;
+        match u32::try_from(address.0) {
+            Ok(address) if !is_plain => self
+                .emulated
+                .push(file_offset, cookie | u64::from(address) << 32),
+            _ => self.plain.push(file_offset, cookie),
+        }
+    }
+
+    fn offsets(&self) -> impl Iterator<Item = &u64> + Clone {
+        self.plain.offsets.iter().chain(&self.emulated.offsets)
+    }
+}
+
 /// All links of a session.
 #[derive(Default)]
 pub(super) struct Links {
@@ -47,8 +81,8 @@ pub(super) struct Links {
     /// Probes on RETs, as far as they can be replaced.
     returns: Vec<OwnedFd>,
     observer_links: Vec<OwnedFd>,
-    /// What those have: places and cookies.
-    observers: Vec<(FileOffset, u32)>,
+    /// What those have: places and numbers.
+    observers: Vec<(ObserverSite, u32)>,
     /// Sites that the kernel refused.
     refused: Vec<SiteId>,
     closing: Vec<JoinHandle<()>>,
@@ -64,22 +98,28 @@ impl Links {
         plan: &ProbePlan,
     ) -> Result<AttachReport, KernelError> {
         let mut entries = Probes::default();
-        let mut returns = Probes::default();
+        let mut returns = RetProbes::default();
         let mut returns_at_entries = Probes::default();
         for (id, site) in plan.sites_with_ids() {
             let probes = match site.kind {
                 SiteKind::Return(_) if plan.is_entry_too(id) => &mut returns_at_entries,
-                SiteKind::Return(_) => &mut returns,
+                SiteKind::Return(_) => {
+                    returns.push(programs, place_of(site), id.0);
+                    continue;
+                }
                 SiteKind::Entry(_) | SiteKind::Recovery | SiteKind::GoroutineExit => &mut entries,
             };
             probes.push(site.file_offset, u64::from(id.0));
         }
-        let every = [&entries, &returns, &returns_at_entries];
-        let target = Target::new(file, every.iter().flat_map(|probes| &probes.offsets))?;
+        let others = entries.offsets.iter().chain(&returns_at_entries.offsets);
+        let target = Target::new(file, returns.offsets().chain(others.clone()))?;
+        let count = returns.offsets().chain(others).count();
         // Where a straight line ends in its RET, both programs run for the same instruction, and the
         // kernel runs the one that was attached last first (Linux: kernel/events/uprobes.c,
-        // consumer_add): entries come last, and such returns are never replaced.
-        let returned = target.attach(programs.function_return.as_fd(), &returns)?;
+        // consumer_add): entries come last, and such returns are never replaced. The kernel
+        // executes them: a uretprobe of somebody else replaces the return address after all
+        // programs have run, so it has to be there still.
+        let returned = target.attach_returns(programs, &returns)?;
         let returned_at_entries =
             target.attach(programs.function_return.as_fd(), &returns_at_entries)?;
         let entered = target.attach(programs.entry.as_fd(), &entries)?;
@@ -94,9 +134,8 @@ impl Links {
             self.refused.extend(refused);
         }
         self.refused.sort_unstable();
-        let attached: usize = every.iter().map(|probes| probes.offsets.len()).sum();
         Ok(AttachReport {
-            attached: attached - self.refused.len(),
+            attached: count - self.refused.len(),
             refused: self.refused.clone(),
         })
     }
@@ -109,40 +148,42 @@ impl Links {
         offset: FileOffset,
         cookie: u32,
     ) -> Result<(), KernelError> {
-        let attached = attach_at(program, file, &[(offset, cookie)])?;
+        let mut probes = Probes::default();
+        probes.push(offset, u64::from(cookie));
+        let attached = Target::new(file, &probes.offsets)?.attach(program, &probes)?;
         self.lasting.extend(attached.links);
         Ok(())
     }
 
-    /// Puts observers in place beside those that are there. Gives the cookies of those that the
+    /// Puts observers in place beside those that are there. Gives the numbers of those that the
     /// kernel refuses.
     pub(super) fn add_observers(
         &mut self,
         programs: &UprobePrograms,
         file: BorrowedFd<'_>,
-        places: &[(FileOffset, u32)],
+        places: &[(ObserverSite, u32)],
     ) -> Result<Vec<u32>, KernelError> {
-        let attached = attach_at(programs.observer.as_fd(), file, places)?;
+        let attached = attach_observers(programs, file, places)?;
         self.observer_links.extend(attached.links);
         let refused: Vec<u32> = attached.refused.iter().map(|id| id.0).collect();
         let placed = places
             .iter()
-            .filter(|(_, cookie)| !refused.contains(cookie));
+            .filter(|(_, number)| !refused.contains(number));
         self.observers.extend(placed);
         Ok(refused)
     }
 
-    /// Takes the observers with these cookies away.
+    /// Takes the observers with these numbers away.
     pub(super) fn remove_observers(
         &mut self,
         programs: &UprobePrograms,
         file: BorrowedFd<'_>,
-        cookies: &[u32],
+        numbers: &[u32],
     ) -> Result<(), KernelError> {
-        let stays = |(_, cookie): &&(FileOffset, u32)| !cookies.contains(cookie);
-        let staying: Vec<(FileOffset, u32)> =
+        let stays = |(_, number): &&(ObserverSite, u32)| !numbers.contains(number);
+        let staying: Vec<(ObserverSite, u32)> =
             self.observers.iter().filter(stays).copied().collect();
-        let attached = attach_at(programs.observer.as_fd(), file, &staying)?;
+        let attached = attach_observers(programs, file, &staying)?;
         self.observers = staying;
         let replaced = std::mem::replace(&mut self.observer_links, attached.links);
         self.close_meanwhile(replaced);
@@ -166,7 +207,7 @@ impl Links {
         plan: &ProbePlan,
         stays: &dyn Fn(SiteId) -> bool,
     ) -> Result<(), KernelError> {
-        let mut probes = Probes::default();
+        let mut probes = RetProbes::default();
         for (id, site) in plan.sites_with_ids() {
             let is_return = matches!(site.kind, SiteKind::Return(_));
             if is_return
@@ -174,11 +215,10 @@ impl Links {
                 && self.refused.binary_search(&id).is_err()
                 && stays(id)
             {
-                probes.push(site.file_offset, u64::from(id.0));
+                probes.push(programs, place_of(site), id.0);
             }
         }
-        let attached = Target::new(file, &probes.offsets)?
-            .attach(programs.function_return.as_fd(), &probes)?;
+        let attached = Target::new(file, probes.offsets())?.attach_returns(programs, &probes)?;
         let replaced = std::mem::replace(&mut self.returns, attached.links);
         self.close_meanwhile(replaced);
         Ok(())
@@ -230,6 +270,40 @@ pub(super) fn attach_at(
     Target::new(file, &probes.offsets)?.attach(program, &probes)
 }
 
+impl Attached {
+    fn and(mut self, other: Self) -> Self {
+        self.links.extend(other.links);
+        self.refused.extend(other.refused);
+        self
+    }
+}
+
+fn place_of(site: &Site) -> (VirtualAddress, FileOffset, InstructionCost) {
+    (site.address, site.file_offset, site.cost)
+}
+
+/// Attaches observers at places of `file`, each with its number.
+fn attach_observers(
+    programs: &UprobePrograms,
+    file: BorrowedFd<'_>,
+    places: &[(ObserverSite, u32)],
+) -> Result<Attached, KernelError> {
+    let mut probes = RetProbes::default();
+    for (site, number) in places {
+        let place = (site.address, site.file_offset, site.cost);
+        probes.push(programs, place, *number);
+    }
+    let target = Target::new(file, probes.offsets())?;
+    let attached = target.attach(programs.observer.as_fd(), &probes.plain)?;
+    match &programs.emulating {
+        Some(emulating) => {
+            let emulated = target.attach(emulating.observer.as_fd(), &probes.emulated)?;
+            Ok(attached.and(emulated))
+        }
+        None => Ok(attached),
+    }
+}
+
 /// The file that probes go to.
 struct Target {
     path: CString,
@@ -259,6 +333,21 @@ impl Target {
 
     fn attach(&self, program: BorrowedFd<'_>, probes: &Probes) -> Result<Attached, KernelError> {
         attach_probes(program, &self.path, probes)
+    }
+
+    fn attach_returns(
+        &self,
+        programs: &UprobePrograms,
+        probes: &RetProbes,
+    ) -> Result<Attached, KernelError> {
+        let attached = self.attach(programs.function_return.as_fd(), &probes.plain)?;
+        match &programs.emulating {
+            Some(emulating) => {
+                let program = emulating.function_return.as_fd();
+                Ok(attached.and(self.attach(program, &probes.emulated)?))
+            }
+            None => Ok(attached),
+        }
     }
 }
 
@@ -301,10 +390,9 @@ fn attach_probes(
                         .links
                         .push(link(&kept_offsets, &kept_cookies).map_err(failed)?);
                 }
-                let ids = refused
-                    .iter()
-                    .filter_map(|&cookie| u32::try_from(cookie).ok());
-                attached.refused.extend(ids.map(SiteId));
+                // The lower half of a cookie is the site's id.
+                let ids = refused.iter().map(|&cookie| SiteId(cookie as u32));
+                attached.refused.extend(ids);
             }
             Err(error) => return Err(failed(error)),
         }

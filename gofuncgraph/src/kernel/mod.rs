@@ -4,6 +4,7 @@
 //! a group of links, [`Tracer::enable`] lets the programs send records, [`Tracer::drain`] hands
 //! them over. Dropping a [`Tracer`] takes every probe away; so does the end of this process.
 
+mod btf;
 mod calibration;
 mod calibration_code;
 mod capability;
@@ -14,6 +15,7 @@ mod link;
 mod object;
 mod program;
 mod promotion;
+mod ret_emulation;
 mod system_call;
 mod tracer;
 

@@ -11,6 +11,7 @@ use aya_obj::Object;
 use gofuncgraph_common::program_names;
 
 use super::KernelError;
+use super::ret_emulation::RetEmulation;
 use super::system_call::{UprobeMulti, link_uprobe_multi, load_uprobe_multi_program};
 
 /// The programs that probes run.
@@ -18,11 +19,23 @@ pub(super) struct UprobePrograms {
     pub(super) entry: OwnedFd,
     pub(super) function_return: OwnedFd,
     pub(super) observer: OwnedFd,
+    /// What RETs get instead, if programs execute them.
+    pub(super) emulating: Option<EmulatingPrograms>,
+}
+
+/// The programs for RETs that execute them.
+pub(super) struct EmulatingPrograms {
+    pub(super) function_return: OwnedFd,
+    pub(super) observer: OwnedFd,
 }
 
 /// Loads the uprobe programs of `object`, wired to the maps of `ebpf`, which was loaded from the
 /// same bytes. (aya 0.14 knows the maps but not this way of loading a program.)
-pub(super) fn load(object: &[u8], ebpf: &Ebpf) -> Result<UprobePrograms, KernelError> {
+pub(super) fn load(
+    object: &[u8],
+    ebpf: &Ebpf,
+    emulation: Option<&RetEmulation>,
+) -> Result<UprobePrograms, KernelError> {
     let unusable = |reason: String| KernelError::Object { reason };
     let mut object = Object::parse(object).map_err(|error| unusable(error.to_string()))?;
     let descriptors: HashMap<&str, RawFd> = ebpf
@@ -45,10 +58,25 @@ pub(super) fn load(object: &[u8], ebpf: &Ebpf) -> Result<UprobePrograms, KernelE
         .and_then(|()| object.relocate_calls(&text_sections))
         .map_err(|error| unusable(super::error::with_causes(&error)))?;
     object.sanitize_functions(aya::features());
+    let emulating = match emulation {
+        Some(emulation) => match load_emulating(&object) {
+            Err(_) if !emulation.is_demanded => None,
+            loaded => Some(loaded?),
+        },
+        None => None,
+    };
     Ok(UprobePrograms {
         entry: load_program(&object, program_names::ENTRY)?,
         function_return: load_program(&object, program_names::RETURN)?,
         observer: load_program(&object, program_names::OBSERVER)?,
+        emulating,
+    })
+}
+
+fn load_emulating(object: &Object) -> Result<EmulatingPrograms, KernelError> {
+    Ok(EmulatingPrograms {
+        function_return: load_program(object, program_names::RETURN_EMULATED)?,
+        observer: load_program(object, program_names::OBSERVER_EMULATED)?,
     })
 }
 
@@ -156,7 +184,9 @@ mod tests {
         for name in [
             program_names::ENTRY,
             program_names::RETURN,
+            program_names::RETURN_EMULATED,
             program_names::OBSERVER,
+            program_names::OBSERVER_EMULATED,
         ] {
             let program = &object.programs[name];
             let function = &object.functions[&program.function_key()];

@@ -8,9 +8,10 @@ use super::KernelError;
 use super::tracer::{Tracer, access_error, flags_of};
 use crate::binary::{FileOffset, VirtualAddress};
 use crate::plan::{ProbePlan, SiteId};
+use crate::promotion::ObserverSite;
 
 impl Tracer {
-    /// Puts observers at `places`: file offsets and what [`Record::Observed`] will name them by.
+    /// Puts observers at `places`, each with what [`Record::Observed`] will name it by.
     /// Gives those that the kernel refuses.
     ///
     /// [`Record::Observed`]: crate::events::Record::Observed
@@ -20,7 +21,7 @@ impl Tracer {
     pub fn attach_observers(
         &mut self,
         file: BorrowedFd<'_>,
-        places: &[(FileOffset, u32)],
+        places: &[(ObserverSite, u32)],
     ) -> Result<Vec<u32>, KernelError> {
         self.links.add_observers(&self.programs, file, places)
     }

@@ -5,7 +5,10 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type};
+use aya_obj::generated::{
+    BPF_ALU64, BPF_DW, BPF_EXIT, BPF_JMP, BPF_K, BPF_LDX, BPF_MEM, BPF_MOV, BPF_STX,
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type,
+};
 
 /// Returned for an instruction that cannot be probed; not a errno of user space
 /// (Linux: include/linux/errno.h, ENOTSUPP).
@@ -35,6 +38,27 @@ fn zeroed_attributes() -> bpf_attr {
     // SAFETY: bpf_attr is a union of integers, for which zeros are valid, and the kernel wants
     // unused bytes to be zero.
     unsafe { std::mem::zeroed() }
+}
+
+/// Loads a uprobe program that writes to a register, which not every kernel allows, and forgets
+/// it.
+pub(super) fn try_to_load_register_writer() -> io::Result<()> {
+    let instruction = |code: u32, destination, source, offset| bpf_insn {
+        code: code as u8,
+        _bitfield_align_1: [],
+        _bitfield_1: bpf_insn::new_bitfield_1(destination, source),
+        off: offset,
+        imm: 0,
+    };
+    // Offset of `ip` in pt_regs (Linux: arch/x86/include/asm/ptrace.h).
+    let ip = 128;
+    let copy_ip_onto_itself = [
+        instruction(BPF_LDX | BPF_MEM | BPF_DW, 2, 1, ip),
+        instruction(BPF_STX | BPF_MEM | BPF_DW, 1, 2, ip),
+        instruction(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0),
+        instruction(BPF_JMP | BPF_EXIT, 0, 0, 0),
+    ];
+    load_uprobe_multi_program("writes_ip", &copy_ip_onto_itself, c"GPL", &mut []).map(drop)
 }
 
 /// Loads a uprobe program that can be linked with [`link_uprobe_multi`]. A non-empty `log` takes

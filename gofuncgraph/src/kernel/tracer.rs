@@ -12,13 +12,14 @@ use gofuncgraph_common::{
 };
 
 use crate::binary::RuntimeOffsets;
+use crate::cli::RetChoice;
 use crate::plan::{ProbePlan, SiteId, SiteKind};
 
 use super::calibration::Calibration;
 use super::error::with_causes;
 use super::link::{AttachReport, Links};
 use super::program::{self, UprobePrograms};
-use super::{KernelError, capability, object};
+use super::{KernelError, capability, object, ret_emulation};
 
 /// What is fixed when the programs are loaded.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,10 @@ pub struct LoadSettings<'a> {
     pub sites: usize,
     /// Of the calls outside of trees, one of so many is told of: a power of two.
     pub sample_one_of: u32,
+    /// Who executes the RETs that have probes.
+    pub ret: RetChoice,
+    /// The file is loaded at other addresses than it says.
+    pub is_position_independent: bool,
     /// RETs of promoted functions are told of beside their observers.
     pub verify: bool,
     /// The programs write log messages for [`Tracer::flush_log`].
@@ -110,12 +115,17 @@ impl Tracer {
     ) -> Result<Self, KernelError> {
         capability::check()?;
         let object = settings.object.unwrap_or(object::EMBEDDED);
+        let emulation = ret_emulation::choose(settings.ret)?;
         let config = TraceConfig {
             goid_offset_bytes: settings.offsets.goid,
             curg_offset_bytes: settings.offsets.curg,
             wakeup_threshold_bytes: u64::from(settings.buffer_bytes) / 2,
             sample_one_of: settings.sample_one_of,
             verify: u32::from(settings.verify),
+            position_independent: u32::from(settings.is_position_independent),
+            thread_features_offset_bytes: emulation
+                .as_ref()
+                .map_or(0, |emulation| emulation.thread_features_offset_bytes),
         };
         let log_level: u8 = if settings.debug {
             log::Level::Debug as u8
@@ -133,7 +143,7 @@ impl Tracer {
             .load(object)
             .map_err(|error| setup_error("the eBPF maps", &error))?;
         // The second copy of the programs needs the map descriptors, so before any map is taken.
-        let programs = program::load(object, &ebpf)?;
+        let programs = program::load(object, &ebpf, emulation.as_ref())?;
         program::check_uprobe_multi(&programs)?;
         attach_tracepoint(&mut ebpf, program_names::PROCESS_EXIT, "sched_process_exit")?;
         attach_tracepoint(&mut ebpf, program_names::PROCESS_EXEC, "sched_process_exec")?;
@@ -160,6 +170,11 @@ impl Tracer {
             buffer_bytes: settings.buffer_bytes,
             _tracepoints: ebpf,
         })
+    }
+
+    /// Whether programs execute the RETs that have probes, and not the kernel.
+    pub fn emulates_rets(&self) -> bool {
+        self.programs.emulating.is_some()
     }
 
     /// Puts probes on every site of `plan` in `file`, for every process that maps it now or

@@ -2,13 +2,14 @@ use std::num::NonZero;
 use std::thread;
 
 use super::error::{PlanError, PlanWarning, UnmatchedPattern};
+use super::instruction::cost_of_ret;
 use super::nearest::nearest_names;
 use super::placement::{EntrySite, Placement, place};
 use super::selection::{Choice, Chooser, Selection, may_attach};
 use super::watch::watch_sites;
 use super::{
-    FunctionId, InstructionCost, Pattern, PlannedFunction, ProbePlan, Site, SiteKind, SkipReason,
-    SkippedFunction, count_reasons,
+    FunctionId, Pattern, PlannedFunction, ProbePlan, Site, SiteKind, SkipReason, SkippedFunction,
+    count_reasons,
 };
 use crate::binary::{Function, GoBinary, VirtualAddress};
 
@@ -189,10 +190,11 @@ fn sites_of(
         })
     };
     let entry = placed.entry?;
-    let exits = placed
-        .exits
-        .iter()
-        .map(|&exit| site(SiteKind::Return(id), exit, InstructionCost::SingleStepped));
+    let exits = placed.exits.iter().map(|&exit| {
+        let code = placed.candidate.code.get(exit as usize..);
+        let cost = cost_of_ret(code.unwrap_or_default());
+        site(SiteKind::Return(id), exit, cost)
+    });
     std::iter::once(site(SiteKind::Entry(id), entry.offset, entry.cost))
         .chain(exits)
         .collect::<Option<Vec<_>>>()

@@ -113,7 +113,7 @@ impl fmt::Display for InstructionCost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Emulated => "emulated",
-            Self::SingleStepped => "single-stepped",
+            Self::SingleStepped | Self::SingleSteppedRet => "single-stepped",
         })
     }
 }

@@ -11,6 +11,9 @@ use super::InstructionCost;
 pub fn probe_cost(bytes: &[u8]) -> Option<InstructionCost> {
     use InstructionCost::{Emulated, SingleStepped};
 
+    if matches!(bytes, [0xc3] | [0xf3, 0xc3]) {
+        return Some(cost_of_ret(bytes));
+    }
     let prefix_count = bytes.iter().take_while(|&&byte| is_prefix(byte)).count();
     let (prefixes, rest) = bytes.split_at_checked(prefix_count)?;
     if prefixes
@@ -37,6 +40,15 @@ pub fn probe_cost(bytes: &[u8]) -> Option<InstructionCost> {
         (0xc4, _) => single_stepped_vector(opcode.get(3)),
         (0x62, _) => single_stepped_vector(opcode.get(4)),
         (first, _) => (!is_refused_one_byte(first)).then_some(SingleStepped),
+    }
+}
+
+/// What a probe on the RET that `code` begins with costs.
+pub(super) fn cost_of_ret(code: &[u8]) -> InstructionCost {
+    match code {
+        // Compilers write the second for the sake of old processors.
+        [0xc3, ..] | [0xf3, 0xc3, ..] => InstructionCost::SingleSteppedRet,
+        _ => InstructionCost::SingleStepped,
     }
 }
 
@@ -101,7 +113,7 @@ fn is_refused_two_byte(second: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::InstructionCost::{Emulated, SingleStepped};
+    use super::InstructionCost::{Emulated, SingleStepped, SingleSteppedRet};
     use super::*;
 
     #[test]
@@ -124,8 +136,8 @@ mod tests {
     #[test]
     fn single_stepped_instructions() {
         for bytes in [
-            &[0xc3][..],                                 // ret
-            &[0xc2, 8, 0],                               // ret 8
+            &[0xc2, 8, 0][..],                           // ret 8
+            &[0x66, 0xc3],                               // ret of 16 bits
             &[0x48, 0x89, 0xc3],                         // mov rbx, rax
             &[0x49, 0x3b, 0x66, 0x10],                   // cmp rsp, [r14+0x10]
             &[0x66, 0x50],                               // push ax
@@ -136,6 +148,13 @@ mod tests {
             &[0x0f, 0xb6, 0xc0],                         // movzx eax, al
         ] {
             assert_eq!(probe_cost(bytes), Some(SingleStepped), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn returns_that_programs_can_do() {
+        for bytes in [&[0xc3][..], &[0xf3, 0xc3]] {
+            assert_eq!(probe_cost(bytes), Some(SingleSteppedRet), "{bytes:02x?}");
         }
     }
 

@@ -55,6 +55,9 @@ pub enum InstructionCost {
     Emulated,
     /// The kernel single-steps a copy of it: a second exception.
     SingleStepped,
+    /// The same, for a RET that takes nothing off the stack but its return address: where the
+    /// kernel lets them, programs do that themselves.
+    SingleSteppedRet,
 }
 
 impl InstructionCost {

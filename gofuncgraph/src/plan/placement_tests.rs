@@ -1,4 +1,4 @@
-use super::InstructionCost::{Emulated, SingleStepped};
+use super::InstructionCost::{Emulated, SingleStepped, SingleSteppedRet};
 use super::*;
 
 const START: u64 = 0x40_1000;
@@ -100,7 +100,7 @@ fn frameless() {
         Ok((at(0, SingleStepped), vec![3]))
     );
     let empty = [0xc3, 0xcc, 0xcc];
-    assert_eq!(standard(&empty), Ok((at(0, SingleStepped), vec![0])));
+    assert_eq!(standard(&empty), Ok((at(0, SingleSteppedRet), vec![0])));
 }
 
 #[test]

@@ -170,7 +170,7 @@ mod tests {
     fn else_what_leaves_the_straight_line() {
         // add $0x18,%rsp; pop %rbp; ret
         let code = [0x48, 0x83, 0xc4, 0x18, 0x5d, 0xc3];
-        assert_eq!(site(&code), Some((5, InstructionCost::SingleStepped)));
+        assert_eq!(site(&code), Some((5, InstructionCost::SingleSteppedRet)));
         // call *%rcx
         assert_eq!(
             site(&[0xff, 0xd1]),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::counts::CallCounts;
 use super::observer::ObserverSite;
-use crate::binary::{FileOffset, VirtualAddress};
+use crate::binary::VirtualAddress;
 use crate::cli::PromotionChoice;
 use crate::plan::{FunctionId, ProbePlan, SiteKind};
 
@@ -32,8 +32,8 @@ pub struct NewObserver {
     pub number: u32,
     /// Where calls return to that it is for.
     pub return_address: VirtualAddress,
-    /// Of its instruction.
-    pub file_offset: FileOffset,
+    /// Where it goes.
+    pub site: ObserverSite,
 }
 
 /// A place that calls return to from where their caller returns at once.
@@ -436,7 +436,7 @@ impl<'a> Promoter<'a> {
             batch.observers.push(NewObserver {
                 number,
                 return_address,
-                file_offset: site.file_offset,
+                site,
             });
             self.observers += 1;
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::binary::VirtualAddress;
+use crate::binary::{FileOffset, VirtualAddress};
 use crate::plan::{InstructionCost, PlannedFunction, Site, SiteKind};
 
 const LEAF: FunctionId = FunctionId(0);

@@ -176,7 +176,9 @@ impl SessionError {
             }
             Self::Binary { .. }
             | Self::NotAFile { .. }
-            | Self::Kernel(KernelError::NoUprobeMulti { .. }) => ExitCode::Unsupported,
+            | Self::Kernel(
+                KernelError::NoUprobeMulti { .. } | KernelError::NoRetEmulation { .. },
+            ) => ExitCode::Unsupported,
             Self::OutputIsTarget { .. }
             | Self::OutputIsRecording { .. }
             | Self::TwoOutputsInOneFile { .. } => ExitCode::Usage,

@@ -52,8 +52,13 @@ pub(super) fn trace(
     let mut tracer = load(settings, preparation, binary, plan)?;
     verbose(settings, || {
         format!(
-            "loaded the eBPF programs in {} ms",
-            loading.elapsed().as_millis()
+            "loaded the eBPF programs in {} ms; {} the RETs that have probes",
+            loading.elapsed().as_millis(),
+            if tracer.emulates_rets() {
+                "they execute"
+            } else {
+                "the kernel single-steps"
+            }
         )
     });
     let costs = hit_costs(settings, &mut tracer);
@@ -157,6 +162,8 @@ pub(super) fn load(
             buffer_bytes: settings.buffer.bytes(),
             sites: plan.sites.len(),
             sample_one_of: SAMPLE_ONE_OF,
+            ret: settings.ret,
+            is_position_independent: binary.is_position_independent(),
             verify: settings.verify_exits,
             debug: settings.debug,
             object: object.as_deref(),

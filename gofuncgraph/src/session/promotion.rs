@@ -214,7 +214,7 @@ impl<'a> Promotion<'a> {
         events.add_observers(observers.clone().map(|observer| observer.return_address));
         let places: Vec<_> = observers
             .clone()
-            .map(|observer| (observer.file_offset, observer.number))
+            .map(|observer| (observer.site, observer.number))
             .collect();
         let refused = events.tracer().attach_observers(self.file, &places)?;
         let mut unobservable = Vec::new();

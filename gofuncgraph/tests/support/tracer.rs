@@ -104,8 +104,12 @@ impl Tracer {
         tracer
     }
 
+    /// `cargo xtask kernels` says who executes RETs.
     fn tracing(binary: &Path, options: &[&str], targets: &[&str]) -> Command {
         let mut command = command();
+        if let Some(how) = std::env::var_os("GOFUNCGRAPH_RET") {
+            command.arg("--ret").arg(how);
+        }
         command.args(options).arg(binary).args(targets);
         command
     }
