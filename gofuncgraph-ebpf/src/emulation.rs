@@ -6,7 +6,9 @@ use aya_ebpf::helpers::{
     bpf_get_attach_cookie, bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_user,
 };
 use aya_ebpf::programs::ProbeContext;
+use gofuncgraph_common::Counter;
 
+use crate::counters::count;
 use crate::goroutine::read_word;
 use crate::maps::CONFIG;
 
@@ -29,51 +31,55 @@ pub struct Hit {
 
 /// Tells a RET that is ahead from one that another program has done for this hit: while probes
 /// are replaced there are two of ours, and another tracer may have one, too. Done twice, a RET
-/// would take the target to wherever the next word of its stack points. `None`: neither is so.
+/// would take the target to wherever the next word of its stack points. `None`, which is counted:
+/// neither can be told.
 #[inline(always)]
 pub fn find(ctx: &ProbeContext) -> Option<Hit> {
     // SAFETY: the context of a uprobe program is a readable pt_regs.
     let (instruction_pointer, stack_pointer) = unsafe { ((*ctx.regs).rip, (*ctx.regs).rsp) };
     // SAFETY: a helper of uprobe programs, called with the program's own context.
     let address = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } >> 32;
-    if CONFIG.load().position_independent == 0 {
-        if instruction_pointer == address {
-            return Some(Hit {
-                stack_pointer,
-                is_ahead: true,
-            });
-        }
-        return find_done(instruction_pointer, stack_pointer);
-    }
-    // The load bias is not known, but that it is whole pages.
-    let done = find_done(instruction_pointer, stack_pointer);
-    let may_be_here = instruction_pointer.wrapping_sub(address) & PAGE_OFFSET_MASK == 0
-        && is_breakpoint(instruction_pointer);
-    if may_be_here {
-        return Some(Hit {
+    let ahead = |is_ahead| {
+        Some(Hit {
             stack_pointer,
-            // Where both may be, the kernel knows.
-            is_ahead: done.is_none(),
+            is_ahead,
+        })
+    };
+    let is_position_independent = CONFIG.load().position_independent != 0;
+    if !is_position_independent && instruction_pointer == address {
+        return ahead(true);
+    }
+    let is_done = is_done(instruction_pointer, stack_pointer);
+    if is_position_independent && instruction_pointer.wrapping_sub(address) & PAGE_OFFSET_MASK == 0
+    {
+        // The load bias is not known, but that it is whole pages. Where both may be so, or
+        // something cannot be read, the kernel knows.
+        match read_byte(instruction_pointer) {
+            Some(BREAKPOINT) => return ahead(is_done == Some(false)),
+            None => return ahead(false),
+            Some(_) => {}
+        }
+    }
+    if is_done == Some(true) {
+        return Some(Hit {
+            stack_pointer: stack_pointer.wrapping_sub(8),
+            is_ahead: false,
         });
     }
-    done
+    count(Counter::Unreadable);
+    None
 }
 
-/// A RET leaves the return address that it has taken below SP.
+/// A RET leaves the return address that it has taken below SP. `None` if that cannot be read.
 #[inline(always)]
-fn find_done(instruction_pointer: u64, stack_pointer: u64) -> Option<Hit> {
-    let before = stack_pointer.wrapping_sub(8);
-    (read_word(before)? == instruction_pointer).then_some(Hit {
-        stack_pointer: before,
-        is_ahead: false,
-    })
+fn is_done(instruction_pointer: u64, stack_pointer: u64) -> Option<bool> {
+    read_word(stack_pointer.wrapping_sub(8)).map(|word| word == instruction_pointer)
 }
 
 #[inline(always)]
-fn is_breakpoint(address: u64) -> bool {
+fn read_byte(address: u64) -> Option<u8> {
     // SAFETY: the helper checks the address.
-    let byte = unsafe { bpf_probe_read_user(address as *const u8) };
-    byte == Ok(BREAKPOINT)
+    unsafe { bpf_probe_read_user(address as *const u8) }.ok()
 }
 
 impl Hit {

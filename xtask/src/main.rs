@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, ebpf, figures, fuzz, golden_recordings, suite};
+use xtask::{bench, demo, ebpf, figures, fuzz, golden_recordings, kernels, suite};
 
 #[derive(Parser)]
 #[command(
@@ -29,6 +29,8 @@ enum Command {
     GoldenRecordings,
     /// Give hostile bytes to whatever reads recordings and rules
     Fuzz(fuzz::Options),
+    /// Run live tests on other kernels, in a virtual machine
+    Kernels(kernels::Options),
     /// Measure what tracing costs on this machine
     Figures(figures::Options),
     /// Measure what tracing costs on this machine, beside other tracers
@@ -52,6 +54,7 @@ fn run() -> Result<()> {
         Command::BuildEbpf(options) => ebpf::run(&options),
         Command::GoldenRecordings => golden_recordings::run(),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Kernels(options) => kernels::run(&options),
         Command::Figures(options) => figures::run(&options),
         Command::Bench(options) => bench::run(&options),
     }

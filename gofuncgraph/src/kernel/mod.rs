@@ -8,6 +8,7 @@ mod btf;
 mod calibration;
 mod calibration_code;
 mod capability;
+mod code_mapping;
 mod cost;
 mod counters;
 mod error;
