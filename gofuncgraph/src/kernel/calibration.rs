@@ -66,20 +66,26 @@ impl Tracer {
         self.observe_return(VirtualAddress(return_address))?;
         self.calibration.return_address = Some(return_address);
         let file = code.file();
+        let plain_site = u64::from(PLAIN_SITE);
+        // As the probes of the target: see `RetProbes::push`.
+        let ret_address = code.runtime_address(RETURN.ret());
+        let (function_return, ret_cookie) = match &self.programs.emulating {
+            Some(emulating) if ret_address <= u64::from(u32::MAX) => {
+                (&emulating.function_return, plain_site | ret_address << 32)
+            }
+            _ => (&self.programs.function_return, plain_site),
+        };
         let links = [
             (
                 self.programs.entry.as_fd(),
                 vec![
-                    (ENTRY.entry(), PLAIN_SITE),
-                    (STEPPED_ENTRY.stepped(), PLAIN_SITE),
-                    (RETURN.entry(), PLAIN_SITE),
-                    (OBSERVER.entry(), PROMOTED_SITE),
+                    (ENTRY.entry(), plain_site),
+                    (STEPPED_ENTRY.stepped(), plain_site),
+                    (RETURN.entry(), plain_site),
+                    (OBSERVER.entry(), u64::from(PROMOTED_SITE)),
                 ],
             ),
-            (
-                self.programs.function_return.as_fd(),
-                vec![(RETURN.ret(), PLAIN_SITE)],
-            ),
+            (function_return.as_fd(), vec![(RETURN.ret(), ret_cookie)]),
             (
                 self.programs.observer.as_fd(),
                 vec![(OBSERVER.return_site(), 0)],

@@ -10,6 +10,9 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::binary::FileOffset;
 
+/// Of mmap: below 2 GiB (Linux: arch/x86/include/uapi/asm/mman.h).
+const MAP_32BIT: u32 = 0x40;
+
 /// A loop that calls a function which does nothing, with the current g where Go has it:
 /// `extern "C" fn(calls: u64, g: *const u64)`.
 #[rustfmt::skip]
@@ -98,7 +101,8 @@ impl Code {
                 std::ptr::null_mut(),
                 bytes.len(),
                 ProtFlags::READ | ProtFlags::EXEC,
-                MapFlags::PRIVATE,
+                // Programs that execute RETs know these by 32 bits of their addresses.
+                MapFlags::PRIVATE | MapFlags::from_bits_retain(MAP_32BIT),
                 &file,
                 0,
             )

@@ -262,11 +262,11 @@ pub(super) struct Attached {
 pub(super) fn attach_at(
     program: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
-    places: &[(FileOffset, u32)],
+    places: &[(FileOffset, u64)],
 ) -> Result<Attached, KernelError> {
     let mut probes = Probes::default();
     for &(offset, cookie) in places {
-        probes.push(offset, u64::from(cookie));
+        probes.push(offset, cookie);
     }
     Target::new(file, &probes.offsets)?.attach(program, &probes)
 }

@@ -169,7 +169,7 @@ fn a_straight_line_is_entered_at_its_ret() {
     let at = |offset| {
         Ok(EntrySite {
             offset,
-            cost: InstructionCost::SingleStepped,
+            cost: InstructionCost::SingleSteppedRet,
         })
     };
     assert_eq!(entry(&[RET]), at(0));

@@ -94,7 +94,7 @@ fn nosplit_with_a_frame() {
 #[test]
 fn frameless() {
     let add = [0x48, 0x01, 0xd8, 0xc3]; // add rax, rbx; ret
-    assert_eq!(standard(&add), Ok((at(3, SingleStepped), vec![3])));
+    assert_eq!(standard(&add), Ok((at(3, SingleSteppedRet), vec![3])));
     assert_eq!(
         placed(&add, Placement::Classic),
         Ok((at(0, SingleStepped), vec![3]))
