@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use gofuncgraph_common::{GoroutineKey, RecordHeader, RecordKind, SiteState, site_flags};
@@ -13,6 +13,7 @@ use crate::binary::{RuntimeOffsets, VirtualAddress};
 use super::KernelError;
 use super::calibration_code::{Code, Copy};
 use super::cost::{HitCosts, PerKind};
+use super::link::Link;
 use super::tracer::Tracer;
 
 /// Linking waits some 10 ms for all CPUs, which attaching to the target then does not. Measuring
@@ -190,7 +191,7 @@ impl Tracer {
 /// What is in place only while calibrating.
 #[derive(Default)]
 pub(super) struct Calibration {
-    links: Vec<OwnedFd>,
+    links: Vec<Link>,
     return_address: Option<u64>,
 }
 

@@ -18,6 +18,9 @@ use super::system_call::{ENOTSUPP, UprobeMulti, link_uprobe_multi};
 /// MAX_UPROBE_MULTI_CNT).
 const PROBES_PER_LINK: usize = 1 << 20;
 
+/// Links with more probes are closed one after the other.
+const MANY_PROBES: usize = 500;
+
 /// How an attachment went.
 #[derive(Clone, Debug)]
 pub struct AttachReport {
@@ -74,14 +77,20 @@ impl RetProbes {
     }
 }
 
+/// Probes of one program. Dropping it takes them away.
+pub(super) struct Link {
+    _descriptor: OwnedFd,
+    probes: usize,
+}
+
 /// All links of a session.
 #[derive(Default)]
 pub(super) struct Links {
     /// What stays until the end.
-    lasting: Vec<OwnedFd>,
+    lasting: Vec<Link>,
     /// Probes on RETs, as far as they can be replaced.
-    returns: Vec<OwnedFd>,
-    observer_links: Vec<OwnedFd>,
+    returns: Vec<Link>,
+    observer_links: Vec<Link>,
     /// What those have: places and numbers.
     observers: Vec<(ObserverSite, u32)>,
     /// Sites that the kernel refused.
@@ -192,11 +201,11 @@ impl Links {
     }
 
     /// Closes links on a thread.
-    pub(super) fn close_meanwhile(&mut self, links: Vec<OwnedFd>) {
+    pub(super) fn close_meanwhile(&mut self, links: Vec<Link>) {
         self.closing.retain(|closing| !closing.is_finished());
         // Where no thread can be had, the links go away with the closure that holds them.
         self.closing
-            .extend(thread::Builder::new().spawn(move || close_in_parallel(links)));
+            .extend(thread::Builder::new().spawn(move || close(links)));
     }
 
     /// Leaves probes on those RETs alone for which `stays` holds, and on those that cannot be
@@ -229,7 +238,7 @@ impl Links {
     pub(super) fn detach_all(&mut self) {
         let links = self.lasting.drain(..).chain(self.returns.drain(..));
         let links = links.chain(self.observer_links.drain(..));
-        close_in_parallel(links.collect());
+        close(links.collect());
         for closing in self.closing.drain(..) {
             // It only drops.
             let _ = closing.join();
@@ -243,18 +252,26 @@ impl Drop for Links {
     }
 }
 
-/// Closing a link waits some 50 ms for running handlers, whatever its size.
-fn close_in_parallel<L: Send>(links: Vec<L>) {
+/// Closing a link waits some 30 ms for running handlers, whatever its size, so links are closed at
+/// the same time. But all closes take their probes away under one lock, a probe at a time (Linux:
+/// kernel/events/uprobes.c, `register_for_each_vma`), and two of them that pass it to and fro take
+/// three times as long as one after the other, and seconds where every CPU is busy. So large links
+/// wait for each other.
+fn close(links: Vec<Link>) {
+    let (large, small): (Vec<_>, Vec<_>) = links
+        .into_iter()
+        .partition(|link| link.probes > MANY_PROBES);
     thread::scope(|scope| {
-        for link in links {
+        for link in small {
             // Where no thread can be had, the link goes away with the closure that holds it.
             let _ = thread::Builder::new().spawn_scoped(scope, move || drop(link));
         }
+        drop(large);
     });
 }
 
 pub(super) struct Attached {
-    pub(super) links: Vec<OwnedFd>,
+    pub(super) links: Vec<Link>,
     refused: Vec<SiteId>,
 }
 
@@ -366,6 +383,10 @@ fn attach_probes(
                 cookies,
             },
         )
+        .map(|descriptor| Link {
+            _descriptor: descriptor,
+            probes: offsets.len(),
+        })
     };
     let mut attached = Attached {
         links: Vec::new(),
@@ -380,7 +401,9 @@ fn attach_probes(
         match link(offsets, cookies) {
             Ok(new_link) => attached.links.push(new_link),
             Err(error) if error.raw_os_error() == Some(ENOTSUPP) => {
-                let refused = find_refused(&link, offsets, cookies).map_err(failed)?;
+                let found = find_refused(&link, offsets, cookies).map_err(failed)?;
+                close(found.trial_links);
+                let refused = found.refused;
                 let (kept_offsets, kept_cookies): (Vec<u64>, Vec<u64>) = offsets
                     .iter()
                     .zip(cookies)
@@ -411,26 +434,26 @@ fn attach_error(probes: usize, source: io::Error) -> KernelError {
     KernelError::Attach { probes, source }
 }
 
-/// Cookies, in ascending order, of the probes that fail a link with ENOTSUPP, by bisection. One
-/// bad probe among n takes some 2 log2(n) trial links.
-fn find_refused<L: Send>(
+/// The probes that fail a link with ENOTSUPP, by bisection. One bad probe among n takes some
+/// 2 log2(n) trial links.
+fn find_refused<L>(
     link: &impl Fn(&[u64], &[u64]) -> io::Result<L>,
     offsets: &[u64],
     cookies: &[u64],
-) -> io::Result<Vec<u64>> {
+) -> io::Result<Bisection<L>> {
     let mut bisection = Bisection {
         refused: Vec::new(),
         trial_links: Vec::new(),
     };
     bisection.run(link, offsets, cookies)?;
-    close_in_parallel(bisection.trial_links);
     bisection.refused.sort_unstable();
-    Ok(bisection.refused)
+    Ok(bisection)
 }
 
 struct Bisection<L> {
+    /// Cookies, in ascending order at the end.
     refused: Vec<u64>,
-    /// Closed all at once at the end: each close takes some 50 ms.
+    /// To be closed all at once.
     trial_links: Vec<L>,
 }
 
@@ -477,7 +500,7 @@ mod tests {
                 Ok(())
             }
         };
-        let refused = find_refused(&link, &offsets, &cookies).unwrap();
+        let refused = find_refused(&link, &offsets, &cookies).unwrap().refused;
         assert_eq!(refused, bad.map(|offset| offset + 7));
     }
 
@@ -486,7 +509,7 @@ mod tests {
         let link = |_: &[u64], _: &[u64]| -> io::Result<()> {
             Err(io::Error::from_raw_os_error(libc::ENOMEM))
         };
-        let error = find_refused(&link, &[1, 2], &[1, 2]).unwrap_err();
+        let error = find_refused(&link, &[1, 2], &[1, 2]).err().unwrap();
         assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
     }
 }
