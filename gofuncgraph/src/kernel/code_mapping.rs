@@ -13,11 +13,8 @@ pub(super) struct CodeMapping {
 
 impl CodeMapping {
     /// Maps what is between the first and the last of `offsets`; `None` if there are none.
-    pub(super) fn of<'a>(
-        file: BorrowedFd<'_>,
-        offsets: impl Iterator<Item = &'a u64> + Clone,
-    ) -> Result<Option<Self>, KernelError> {
-        let (Some(&first), Some(&last)) = (offsets.clone().min(), offsets.max()) else {
+    pub(super) fn of(file: BorrowedFd<'_>, offsets: &[u64]) -> Result<Option<Self>, KernelError> {
+        let (Some(&first), Some(&last)) = (offsets.iter().min(), offsets.iter().max()) else {
             return Ok(None);
         };
         let page_bytes = rustix::param::page_size() as u64;

@@ -38,6 +38,14 @@ struct Probes {
 }
 
 impl Probes {
+    fn at(places: &[(FileOffset, u64)]) -> Self {
+        let mut probes = Self::default();
+        for &(offset, cookie) in places {
+            probes.push(offset, cookie);
+        }
+        probes
+    }
+
     fn push(&mut self, offset: FileOffset, cookie: u64) {
         self.offsets.push(offset.0);
         self.cookies.push(cookie);
@@ -71,10 +79,6 @@ impl RetProbes {
             _ => self.plain.push(file_offset, cookie),
         }
     }
-
-    fn offsets(&self) -> impl Iterator<Item = &u64> + Clone {
-        self.plain.offsets.iter().chain(&self.emulated.offsets)
-    }
 }
 
 /// Probes of one program. Dropping it takes them away.
@@ -99,7 +103,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Attaches the sites of `plan` to `file`: one link for entries and watched sites, one for
+    /// Attaches the sites of `plan` to `file`: two links for entries and watched sites, one for
     /// returns, and one for returns that are entries at the same time.
     pub(super) fn attach(
         &mut self,
@@ -108,6 +112,7 @@ impl Links {
         plan: &ProbePlan,
     ) -> Result<AttachReport, KernelError> {
         let mut entries = Probes::default();
+        let mut uncertain_entries = Probes::default();
         let mut returns = RetProbes::default();
         let mut returns_at_entries = Probes::default();
         for (id, site) in plan.sites_with_ids() {
@@ -117,35 +122,36 @@ impl Links {
                     returns.push(programs, place_of(site), id.0);
                     continue;
                 }
-                SiteKind::Entry(_) | SiteKind::Recovery | SiteKind::GoroutineExit => &mut entries,
+                // What the kernel emulates it never refuses.
+                _ if site.cost.is_emulated() => &mut entries,
+                SiteKind::Entry(_) | SiteKind::Recovery | SiteKind::GoroutineExit => {
+                    &mut uncertain_entries
+                }
             };
             probes.push(site.file_offset, u64::from(id.0));
         }
-        let others = entries.offsets.iter().chain(&returns_at_entries.offsets);
-        let target = Target::new(file, returns.offsets().chain(others.clone()))?;
-        let count = returns.offsets().chain(others).count();
+        let target = Target::new(file)?;
+        let entry = programs.entry.as_fd();
         // Where a straight line ends in its RET, both programs run for the same instruction, and the
         // kernel runs the one that was attached last first (Linux: kernel/events/uprobes.c,
-        // consumer_add): entries come last, and such returns are never replaced. The kernel
+        // consumer_add): entries come after such returns, which are never replaced. The kernel
         // executes them: a uretprobe of somebody else replaces the return address after all
         // programs have run, so it has to be there still.
-        let returned = target.attach_returns(programs, &returns)?;
         let returned_at_entries =
             target.attach(programs.function_return.as_fd(), &returns_at_entries)?;
-        let entered = target.attach(programs.entry.as_fd(), &entries)?;
+        // Before the many others, which would go into the mapping that is made for these.
+        let uncertain_entered = target.attach_uncertain(entry, &uncertain_entries)?;
+        let returned = target.attach_returns(programs, &returns)?;
+        let entered = target.attach(entry, &entries)?;
         self.returns = returned.links;
-        self.lasting.extend(returned_at_entries.links);
-        self.lasting.extend(entered.links);
-        for refused in [
-            returned.refused,
-            returned_at_entries.refused,
-            entered.refused,
-        ] {
-            self.refused.extend(refused);
+        self.refused.extend(returned.refused);
+        for attached in [returned_at_entries, uncertain_entered, entered] {
+            self.lasting.extend(attached.links);
+            self.refused.extend(attached.refused);
         }
         self.refused.sort_unstable();
         Ok(AttachReport {
-            attached: count - self.refused.len(),
+            attached: plan.sites.len() - self.refused.len(),
             refused: self.refused.clone(),
         })
     }
@@ -158,9 +164,8 @@ impl Links {
         offset: FileOffset,
         cookie: u32,
     ) -> Result<(), KernelError> {
-        let mut probes = Probes::default();
-        probes.push(offset, u64::from(cookie));
-        let attached = Target::new(file, &probes.offsets)?.attach(program, &probes)?;
+        let probes = Probes::at(&[(offset, u64::from(cookie))]);
+        let attached = Target::new(file)?.attach_uncertain(program, &probes)?;
         self.lasting.extend(attached.links);
         Ok(())
     }
@@ -228,7 +233,7 @@ impl Links {
                 probes.push(programs, place_of(site), id.0);
             }
         }
-        let attached = Target::new(file, probes.offsets())?.attach_returns(programs, &probes)?;
+        let attached = Target::new(file)?.attach_returns(programs, &probes)?;
         let replaced = std::mem::replace(&mut self.returns, attached.links);
         self.close_meanwhile(replaced);
         Ok(())
@@ -281,11 +286,7 @@ pub(super) fn attach_at(
     file: BorrowedFd<'_>,
     places: &[(FileOffset, u64)],
 ) -> Result<Attached, KernelError> {
-    let mut probes = Probes::default();
-    for &(offset, cookie) in places {
-        probes.push(offset, cookie);
-    }
-    Target::new(file, &probes.offsets)?.attach(program, &probes)
+    Target::new(file)?.attach(program, &Probes::at(places))
 }
 
 impl Attached {
@@ -311,7 +312,7 @@ fn attach_observers(
         let place = (site.address, site.file_offset, site.cost);
         probes.push(programs, place, *number);
     }
-    let target = Target::new(file, probes.offsets())?;
+    let target = Target::new(file)?;
     let attached = target.attach(programs.observer.as_fd(), &probes.plain)?;
     match &programs.emulating {
         Some(emulating) => {
@@ -323,19 +324,13 @@ fn attach_observers(
 }
 
 /// The file that probes go to.
-struct Target {
+struct Target<'a> {
+    file: BorrowedFd<'a>,
     path: CString,
-    _mapping: Option<CodeMapping>,
 }
 
-impl Target {
-    fn new<'a>(
-        file: BorrowedFd<'_>,
-        offsets: impl IntoIterator<Item = &'a u64, IntoIter: Clone>,
-    ) -> Result<Self, KernelError> {
-        // The kernel checks an instruction when it is first mapped; without a mapping a bad
-        // offset would fail later, in the target's mmap.
-        let mapping = CodeMapping::of(file, offsets.into_iter())?;
+impl<'a> Target<'a> {
+    fn new(file: BorrowedFd<'a>) -> Result<Self, KernelError> {
         // The descriptor's path names the very file that was planned for, whatever the original
         // path has become.
         let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| {
@@ -343,12 +338,11 @@ impl Target {
                 source: io::Error::from(io::ErrorKind::InvalidInput),
             }
         })?;
-        Ok(Self {
-            path,
-            _mapping: mapping,
-        })
+        Ok(Self { file, path })
     }
 
+    /// Attaches where no kernel refuses the instruction: it is a RET, or emulated, or an indirect
+    /// call or jump.
     fn attach(&self, program: BorrowedFd<'_>, probes: &Probes) -> Result<Attached, KernelError> {
         attach_probes(program, &self.path, probes)
     }
@@ -366,6 +360,18 @@ impl Target {
             }
             None => Ok(attached),
         }
+    }
+
+    /// Attaches where the kernel may refuse the instruction. It looks at one when a process maps
+    /// it; were there none, a bad one would fail later, in the target's mmap. So the code is mapped
+    /// here meanwhile, which doubles the time that a probe takes.
+    fn attach_uncertain(
+        &self,
+        program: BorrowedFd<'_>,
+        probes: &Probes,
+    ) -> Result<Attached, KernelError> {
+        let _mapping = CodeMapping::of(self.file, &probes.offsets)?;
+        self.attach(program, probes)
     }
 }
 

@@ -84,6 +84,8 @@ fn trace(settings: &Settings) -> Result<(), SessionError> {
     for warning in &plan.warnings {
         notice(format_args!("warning: {warning}"));
     }
+    // Most of the file was read, and little of it will be needed again.
+    file.release_memory();
     live::trace(settings, preparation, &file, &binary, &plan)
 }
 

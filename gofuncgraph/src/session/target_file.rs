@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 
 use super::SessionError;
 
@@ -72,6 +72,15 @@ impl TargetFile {
     /// The whole file. The mapping is shared, so the kernel puts no breakpoints into it.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.as_deref().unwrap_or_default()
+    }
+
+    /// Gives the memory back that reading the file took: the kernel reads again what is needed.
+    pub(super) fn release_memory(&self) {
+        if let Some(bytes) = &self.bytes {
+            // SAFETY: the mapping is shared and never written to, so its pages are the file's,
+            // before and after. Where the kernel does not take the advice nothing is lost.
+            let _ = unsafe { bytes.unchecked_advise(UncheckedAdvice::DontNeed) };
+        }
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
