@@ -1,5 +1,6 @@
-use std::collections::HashMap;
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use super::hidden::HiddenCalls;
 use super::{FilterSettings, FunctionChoice};
@@ -116,10 +117,10 @@ impl<'a> CallFilter<'a> {
             rules: Rules {
                 settings,
                 chosen,
-                choices: HashMap::new(),
+                choices: HashMap::default(),
             },
-            goroutines: HashMap::new(),
-            hidden_roots: HashMap::new(),
+            goroutines: HashMap::default(),
+            hidden_roots: HashMap::default(),
         }
     }
 

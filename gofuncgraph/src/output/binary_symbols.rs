@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::symbols::{CallSite, CodePosition, Symbols};
 use crate::binary::{GoBinary, VirtualAddress};
@@ -23,8 +23,8 @@ impl<'a, 'data> BinarySymbols<'a, 'data> {
         Self {
             binary,
             plan,
-            return_sites: HashMap::new(),
-            call_sites: HashMap::new(),
+            return_sites: HashMap::default(),
+            call_sites: HashMap::default(),
         }
     }
 

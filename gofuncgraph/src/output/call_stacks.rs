@@ -1,5 +1,6 @@
-use std::collections::HashMap;
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use crate::binary::VirtualAddress;
 use crate::events::{Goroutine, MonotonicTime};
@@ -93,7 +94,7 @@ pub(super) struct CallStacks<T> {
 impl<T> Default for CallStacks<T> {
     fn default() -> Self {
         Self {
-            stacks: HashMap::new(),
+            stacks: HashMap::default(),
         }
     }
 }

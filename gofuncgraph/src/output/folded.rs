@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::call_stacks::{CallBeginning, CallEnding, CallStacks, CallVisitor, OpenCall};
 use super::escape::push_escaped;
@@ -90,7 +90,7 @@ impl<S: Symbols> FoldedRenderer<S> {
                 symbols,
                 value,
                 nodes: Vec::new(),
-                children: HashMap::new(),
+                children: HashMap::default(),
                 line_bytes: 0,
             },
         }

@@ -1,6 +1,7 @@
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use foldhash::HashMap;
 
 use super::symbols::{CallSite, CodePosition, Symbols};
 use crate::binary::{SourceLine, VirtualAddress};
@@ -74,16 +75,16 @@ impl<'a> SharedSymbols<'a> {
     pub fn new(symbols: Box<dyn Symbols + 'a>) -> Self {
         Self::handle(Rc::new(RefCell::new(Shared {
             symbols,
-            texts: HashMap::new(),
+            texts: HashMap::default(),
         })))
     }
 
     fn handle(shared: Rc<RefCell<Shared<'a>>>) -> Self {
         Self {
             shared,
-            functions: HashMap::new(),
-            return_sites: HashMap::new(),
-            call_sites: HashMap::new(),
+            functions: HashMap::default(),
+            return_sites: HashMap::default(),
+            call_sites: HashMap::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::promoter::SAMPLE_ONE_OF;
 use crate::binary::VirtualAddress;

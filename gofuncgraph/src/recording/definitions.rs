@@ -1,8 +1,9 @@
 //! Names and places that events refer to: how they are written, and what they are gathered in
 //! when they are read.
 
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use foldhash::HashMap;
 
 use super::error::BlockProblem;
 use super::events::{Definitions, EntryReference};

@@ -3,7 +3,7 @@
 //! Both sides keep the same [`BlockContext`]: what a goroutine did so far in the block foretells
 //! most of what it does next, and only what is different is written.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::end_probe;
 use super::goroutine::{Frame, GoroutineContext, WORD_BYTES};

@@ -1,5 +1,6 @@
-use std::collections::HashMap;
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use super::definitions::{Definition, Position};
 use super::events::{BlockContext, EntryReference};
@@ -54,11 +55,11 @@ impl<'a> RecordingWriter<'a> {
             symbols,
             definitions: Vec::new(),
             definition_count: 0,
-            texts: HashMap::new(),
+            texts: HashMap::default(),
             text_bytes: 0,
-            return_sites: HashMap::new(),
-            calls: HashMap::new(),
-            images: HashMap::new(),
+            return_sites: HashMap::default(),
+            calls: HashMap::default(),
+            images: HashMap::default(),
             last_image: None,
             block: Vec::new(),
             block_events: 0,

@@ -1,5 +1,7 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use super::frame::Entry;
 use super::handover::{Handover, Shared, TreeLimits};
@@ -53,14 +55,14 @@ impl Assembler {
     pub fn new(settings: AssemblerSettings) -> Self {
         Self {
             settings,
-            goroutines: HashMap::new(),
-            exited_pids: HashSet::new(),
+            goroutines: HashMap::default(),
+            exited_pids: HashSet::default(),
             shared: Shared {
                 limits: TreeLimits::of(settings.delivery),
                 statistics: Statistics::default(),
                 buffered_calls: 0,
                 open_calls: 0,
-                promoted_functions: HashSet::new(),
+                promoted_functions: HashSet::default(),
                 net: None,
             },
             is_complete: false,

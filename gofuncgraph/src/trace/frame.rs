@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use super::line::CallEnd;
 use crate::binary::VirtualAddress;

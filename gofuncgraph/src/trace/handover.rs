@@ -1,6 +1,7 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use foldhash::HashSet;
 
 use super::line::{LineBody, PartEnd, TraceLine, TraceSink};
 use super::net::{EndedBy, NetCosts};
