@@ -1,4 +1,7 @@
+use std::ops::Range;
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use super::colour::{DIM, RESET, colour_of};
 use super::escape::push_escaped;
@@ -16,6 +19,9 @@ use crate::trace::{CallEnd, LineBody, PartEnd, TraceLine};
 /// Levels up to which lines are indented further: a recursion of a hundred thousand calls would
 /// otherwise be gigabytes of blanks. Braces still tell the level.
 pub(super) const MAX_INDENTED_LEVELS: u32 = 128;
+
+const ENTRY: &[u8] = b"() { ";
+const END: &[u8] = b"} ";
 
 /// How trees stand next to one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +65,43 @@ pub struct TextRenderer<S> {
     symbols: S,
     settings: TextSettings,
     processes: ProcessNames,
+    /// What entries and ends say, written once: names and source lines come again and again.
+    bodies: Bodies,
     lines_in_part: bool,
     separator_due: bool,
+}
+
+/// What stands behind the indent, without colours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Body {
+    Entry(FunctionId, VirtualAddress),
+    Returned(FunctionId, SiteId),
+}
+
+/// Bytes of bodies that are kept. More than a program plausibly has; only made-up events can need
+/// more.
+const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// Bodies that were written before.
+#[derive(Default)]
+struct Bodies {
+    bytes: Vec<u8>,
+    places: HashMap<Body, Range<usize>>,
+}
+
+impl Bodies {
+    fn get(&self, body: Body) -> Option<&[u8]> {
+        self.bytes.get(self.places.get(&body)?.clone())
+    }
+
+    fn keep(&mut self, body: Body, written: &[u8]) {
+        if self.bytes.len() + written.len() > MAX_BODY_BYTES {
+            *self = Self::default();
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(written);
+        self.places.insert(body, start..self.bytes.len());
+    }
 }
 
 impl<S: Symbols> TextRenderer<S> {
@@ -70,6 +111,7 @@ impl<S: Symbols> TextRenderer<S> {
             symbols,
             settings,
             processes: ProcessNames::default(),
+            bodies: Bodies::default(),
             lines_in_part: false,
             separator_due: false,
         }
@@ -106,33 +148,58 @@ impl<S: Symbols> TextRenderer<S> {
         }
     }
 
-    fn push_call_site(&mut self, call: VirtualAddress, out: &mut Vec<u8>) {
+    fn push_entry(&mut self, function: FunctionId, call: VirtualAddress, out: &mut Vec<u8>) {
+        let body = Body::Entry(function, call);
+        if let Some(written) = self.bodies.get(body) {
+            out.extend_from_slice(written);
+            return;
+        }
+        let start = out.len();
+        let name_is_known = push_known_name(&mut self.symbols, function, out);
+        out.extend_from_slice(ENTRY);
         let call_site = self.symbols.call_site(call);
+        let is_known = name_is_known && call_site.is_some();
         let (caller, offset, line) = call_site.map_or(("?", 0, None), |call_site| {
             (call_site.caller, call_site.offset, call_site.line)
         });
         push_escaped(caller, out);
         push_position(offset, line, out);
+        // What is not known may become known.
+        if is_known {
+            self.bodies.keep(body, out.get(start..).unwrap_or_default());
+        }
     }
 
-    fn push_end(&mut self, function: FunctionId, how: CallEnd, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"} ");
-        push_name(&mut self.symbols, function, out);
-        match how {
-            CallEnd::Returned { site } => self.push_return_site(site, out),
-            how => {
-                out.push(b' ');
-                self.dimmed(out, |_, out| {
-                    out.extend_from_slice(b"// ");
-                    out.extend_from_slice(end_name(how).as_bytes());
-                });
+    fn push_returned(&mut self, function: FunctionId, site: SiteId, out: &mut Vec<u8>) {
+        let body = Body::Returned(function, site);
+        if let Some(written) = self.bodies.get(body) {
+            out.extend_from_slice(written);
+            return;
+        }
+        let start = out.len();
+        out.extend_from_slice(END);
+        let name_is_known = push_known_name(&mut self.symbols, function, out);
+        if let Some(position) = self.symbols.return_site(site) {
+            push_position(position.offset, position.line, out);
+            if name_is_known {
+                self.bodies.keep(body, out.get(start..).unwrap_or_default());
             }
         }
     }
 
-    fn push_return_site(&mut self, site: Option<SiteId>, out: &mut Vec<u8>) {
-        if let Some(position) = site.and_then(|site| self.symbols.return_site(site)) {
-            push_position(position.offset, position.line, out);
+    fn push_end(&mut self, function: FunctionId, how: CallEnd, out: &mut Vec<u8>) {
+        if let CallEnd::Returned { site: Some(site) } = how {
+            self.push_returned(function, site, out);
+            return;
+        }
+        out.extend_from_slice(END);
+        push_name(&mut self.symbols, function, out);
+        if !matches!(how, CallEnd::Returned { .. }) {
+            out.push(b' ');
+            self.dimmed(out, |_, out| {
+                out.extend_from_slice(b"// ");
+                out.extend_from_slice(end_name(how).as_bytes());
+            });
         }
     }
 
@@ -166,13 +233,17 @@ impl<S: Symbols> Renderer for TextRenderer<S> {
         let indent = 2 * line.level.min(MAX_INDENTED_LEVELS) as usize;
         out.resize(out.len() + 1 + indent + 1, b' ');
         match &line.body {
-            LineBody::Entry { function, call } => {
+            LineBody::Entry {
+                function,
+                call: Some(call),
+            } => self.push_entry(*function, *call, out),
+            LineBody::Entry {
+                function,
+                call: None,
+            } => {
                 push_name(&mut self.symbols, *function, out);
-                out.extend_from_slice(b"() { ");
-                match call {
-                    Some(call) => self.push_call_site(*call, out),
-                    None => self.dimmed(out, |_, out| out.extend_from_slice(b"// entry lost")),
-                }
+                out.extend_from_slice(ENTRY);
+                self.dimmed(out, |_, out| out.extend_from_slice(b"// entry lost"));
             }
             LineBody::End { function, how, .. } => self.push_end(*function, *how, out),
             LineBody::Note(note) => self.dimmed(out, |text, out| {
@@ -186,6 +257,13 @@ impl<S: Symbols> Renderer for TextRenderer<S> {
         let lines_in_part = std::mem::take(&mut self.lines_in_part);
         self.separator_due |= lines_in_part && self.settings.layout == TextLayout::Trees;
     }
+}
+
+/// Appends a function's name, or `?`, and says whether it is known.
+fn push_known_name(symbols: &mut impl Symbols, function: FunctionId, out: &mut Vec<u8>) -> bool {
+    let name = symbols.function_name(function);
+    push_escaped(name.unwrap_or("?"), out);
+    name.is_some()
 }
 
 /// Appends `+offset file:line`.
