@@ -87,7 +87,8 @@ pub struct LiveEvents {
 }
 
 impl LiveEvents {
-    /// Records that one call of [`EventSource::drain`] takes at most.
+    /// Records that one call of [`EventSource::drain`] takes at most, so that a fast target cannot
+    /// hold the caller.
     pub const DRAIN_LIMIT: usize = 1 << 17;
 
     /// The events of `tracer`, to which the sites of `plan` are attached.
@@ -206,6 +207,26 @@ impl LiveEvents {
             }
         }
         Ok(())
+    }
+
+    /// Hands over the events of at most `limit` records that are there; gives their number.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn drain_some(
+        &mut self,
+        limit: usize,
+        sink: &mut dyn FnMut(Event),
+    ) -> Result<usize, KernelError> {
+        let mut drained = 0;
+        loop {
+            let (records, process_end) = self.drain_to_process_end(limit - drained, sink)?;
+            drained += records;
+            match process_end {
+                Some(end) => self.end_process(end, sink),
+                None => return Ok(drained),
+            }
+        }
     }
 
     /// Drains every record that is in the ring now, and not for ever what a fast target adds.
@@ -331,16 +352,7 @@ impl EventSource for LiveEvents {
     type Error = KernelError;
 
     fn drain(&mut self, sink: &mut dyn FnMut(Event)) -> Result<usize, KernelError> {
-        let mut drained = 0;
-        loop {
-            let (records, process_end) =
-                self.drain_to_process_end(Self::DRAIN_LIMIT - drained, sink)?;
-            drained += records;
-            match process_end {
-                Some(end) => self.end_process(end, sink),
-                None => return Ok(drained),
-            }
-        }
+        self.drain_some(Self::DRAIN_LIMIT, sink)
     }
 }
 

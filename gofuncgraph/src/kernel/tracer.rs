@@ -275,7 +275,8 @@ impl Tracer {
                 break;
             }
         }
-        if drained != 0 {
+        // Who is given as much as was asked for comes again.
+        if drained != 0 && drained < limit {
             self.arm_wakeup()?;
         }
         Ok(drained)

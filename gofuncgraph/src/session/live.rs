@@ -21,6 +21,7 @@ use crate::promotion::SAMPLE_ONE_OF;
 use crate::recording::{RecordedCost, RecordingWriter};
 use crate::trace::{ExitChecker, NetCosts};
 
+use super::backlog::Backlog;
 use super::ending::{Ending, Interrupts};
 use super::notice::{notice, warn_of_unmatched};
 use super::pipeline::{Pipeline, monotonic_now};
@@ -107,6 +108,7 @@ pub(super) fn trace(
 
     let mut pipeline = Pipeline {
         events: LiveEvents::new(tracer, plan),
+        backlog: Backlog::default(),
         view,
         recording,
         promotion: Promotion::new(settings, binary, plan, file.descriptor()),

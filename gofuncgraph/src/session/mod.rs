@@ -5,12 +5,13 @@
 //! moves the events of a recording through a view.
 //!
 //! - `view`, `window`: events in, bytes of every format out.
-//! - `live`, `pipeline`, `recorder`, `promotion`: a live trace.
+//! - `live`, `pipeline`, `backlog`, `recorder`, `promotion`: a live trace.
 //! - `replay`: a recorded one.
 //! - `writer`: a thread for each output.
 
 mod analyse;
 mod analysis_error;
+mod backlog;
 mod cost;
 mod ending;
 mod error;
@@ -39,7 +40,7 @@ pub use analysis_error::AnalysisError;
 pub use error::SessionError;
 pub use notice::notice;
 use target_file::TargetFile;
-pub use view::{Destination, DestinationId, Spill, View, ViewContext};
+pub use view::{Destination, DestinationId, Meanwhile, View, ViewContext};
 
 /// Does what `command` says.
 ///

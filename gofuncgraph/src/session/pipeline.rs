@@ -5,6 +5,7 @@ use std::time::Instant;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::SessionError;
+use super::backlog::Backlog;
 use super::cost;
 use super::ending::Ending;
 use super::notice::{notice, warn_of_trees_without_room};
@@ -12,16 +13,20 @@ use super::processes;
 use super::promotion::{Promoted, Promotion};
 use super::recorder;
 use super::summary::{self, Counted};
-use super::view::{DestinationId, Spill, View};
+use super::view::{DestinationId, Meanwhile, View};
 use super::writer::Chunk;
-use crate::events::{Event, EventSource, LiveEvents, MonotonicTime, ProcessEnd};
+use crate::events::{Event, LiveEvents, MonotonicTime, ProcessEnd};
 use crate::kernel::{HitCosts, PromotedHits};
 use crate::recording::{EndReason, LossCounters, RecordedEnd, RecordingWriter};
 use crate::trace::ExitChecker;
 
+/// Is offered bytes that are to be written.
+pub(super) type Spill<'s> = dyn FnMut(DestinationId, &mut Vec<u8>) + 's;
+
 /// Events in, bytes out.
 pub(super) struct Pipeline<'a> {
     pub(super) events: LiveEvents,
+    pub(super) backlog: Backlog,
     pub(super) view: View<'a>,
     pub(super) recording: Option<RecordingWriter<'a>>,
     pub(super) promotion: Option<Promotion<'a>>,
@@ -36,12 +41,17 @@ pub(super) struct Pipeline<'a> {
 }
 
 impl Pipeline<'_> {
-    /// Moves what is in the ring; gives the number of records.
+    /// Moves what is in the ring, and not for ever what a fast target adds; gives the number of
+    /// records.
     pub(super) fn drain(&mut self, spill: &mut Spill<'_>) -> Result<usize, SessionError> {
-        let (view, recording) = (&mut self.view, &mut self.recording);
-        let checker = &mut self.exit_checker;
-        let sink = &mut |event| take(view, recording, checker, &event, spill);
-        Ok(self.events.drain(sink)?)
+        let mut stage = Stage {
+            view: &mut self.view,
+            recording: &mut self.recording,
+            checker: &mut self.exit_checker,
+            backlog: &mut self.backlog,
+            spill,
+        };
+        stage.drain(&mut self.events)
     }
 
     pub(super) fn notice_losses(
@@ -49,10 +59,10 @@ impl Pipeline<'_> {
         at_end: bool,
         spill: &mut Spill<'_>,
     ) -> Result<(), SessionError> {
-        let (view, recording) = (&mut self.view, &mut self.recording);
-        let checker = &mut self.exit_checker;
-        let sink = &mut |event| take(view, recording, checker, &event, spill);
-        Ok(self.events.notice_losses(at_end, sink)?)
+        let backlog = &mut self.backlog;
+        self.events
+            .notice_losses(at_end, &mut |event| backlog.push(event))?;
+        self.drain(spill).map(drop)
     }
 
     /// Promotes what is due; says what there is then if something changed.
@@ -62,6 +72,7 @@ impl Pipeline<'_> {
     ) -> Result<Option<Promoted>, SessionError> {
         let Self {
             events,
+            backlog,
             view,
             recording,
             promotion,
@@ -71,11 +82,14 @@ impl Pipeline<'_> {
         let Some(active) = promotion else {
             return Ok(None);
         };
-        let drain = &mut |events: &mut LiveEvents| {
-            let sink = &mut |event| take(view, recording, exit_checker, &event, spill);
-            events.drain(sink)?;
-            Ok(())
+        let mut stage = Stage {
+            view,
+            recording,
+            checker: exit_checker,
+            backlog,
+            spill,
         };
+        let drain = &mut |events: &mut LiveEvents| stage.drain(events).map(drop);
         match active.tick(events, drain) {
             Ok(has_changed) => Ok(has_changed.then(|| active.promoted())),
             // Whatever was done stands: no end goes unseen because of it.
@@ -180,16 +194,16 @@ impl Pipeline<'_> {
             if processes::is_gone(pid) {
                 let cause = ProcessEnd::Exited;
                 let end = Event::ProcessEnded { pid, time, cause };
-                take(
-                    &mut self.view,
-                    &mut self.recording,
-                    &mut self.exit_checker,
-                    &end,
-                    spill,
-                );
+                self.backlog.push(end);
             }
         }
-        self.view.finish_spilling(time, spill);
+        let last_events = self.drain(spill).map(drop);
+        self.view.finish_spilling(
+            time,
+            &mut |destination: DestinationId, bytes: &mut Vec<u8>| {
+                spill(destination, bytes);
+            },
+        );
         let losses = self.losses();
         if let Some(recording) = &mut self.recording {
             let reason = match (ended, &rest) {
@@ -206,7 +220,7 @@ impl Pipeline<'_> {
                 losses: *losses.as_ref().unwrap_or(&LossCounters::default()),
             });
         }
-        rest.and(losses.map(drop))
+        rest.and(last_events).and(losses.map(drop))
     }
 
     fn losses(&mut self) -> Result<LossCounters, SessionError> {
@@ -240,23 +254,73 @@ impl Pipeline<'_> {
     }
 }
 
-/// What a live trace shows no more, its recording does not hold: else its replay would show more.
-fn take(
-    view: &mut View<'_>,
-    recording: &mut Option<RecordingWriter<'_>>,
-    checker: &mut Option<ExitChecker>,
-    event: &Event,
-    spill: &mut Spill<'_>,
-) {
-    if let Some(checker) = checker {
-        checker.handle(event);
+/// What events go through on their way out.
+struct Stage<'s, 'a, 'w> {
+    view: &'s mut View<'a>,
+    recording: &'s mut Option<RecordingWriter<'a>>,
+    checker: &'s mut Option<ExitChecker>,
+    backlog: &'s mut Backlog,
+    spill: &'s mut Spill<'w>,
+}
+
+impl Stage<'_, '_, '_> {
+    /// Shows what waits, and what is in the ring.
+    fn drain(&mut self, events: &mut LiveEvents) -> Result<usize, SessionError> {
+        let mut drained = 0;
+        loop {
+            self.show_waiting(events);
+            let records = self.backlog.fill(events)?;
+            drained += records;
+            // What comes after a batch that is not full can wait for more: one by one costs more.
+            if records < Backlog::BATCH_EVENTS || drained >= LiveEvents::DRAIN_LIMIT {
+                break;
+            }
+        }
+        self.show_waiting(events);
+        Ok(drained)
     }
-    if let Some(recording) = recording
-        && !view.is_complete()
-    {
-        recording.handle(event);
+
+    fn show_waiting(&mut self, events: &mut LiveEvents) {
+        while let Some(event) = self.backlog.next() {
+            self.take(&event, events);
+        }
     }
-    view.handle_spilling(event, spill);
+
+    /// What a live trace shows no more, its recording does not hold: else its replay would show
+    /// more.
+    fn take(&mut self, event: &Event, source: &mut LiveEvents) {
+        if let Some(checker) = self.checker {
+            checker.handle(event);
+        }
+        if let Some(recording) = self.recording
+            && !self.view.is_complete()
+        {
+            recording.handle(event);
+        }
+        let meanwhile = &mut Writing {
+            spill: self.spill,
+            backlog: self.backlog,
+            source,
+        };
+        self.view.handle_spilling(event, meanwhile);
+    }
+}
+
+/// While a tree is written, bytes are offered, and the ring goes on being emptied.
+struct Writing<'s, 'w> {
+    spill: &'s mut Spill<'w>,
+    backlog: &'s mut Backlog,
+    source: &'s mut LiveEvents,
+}
+
+impl Meanwhile for Writing<'_, '_> {
+    fn spill(&mut self, destination: DestinationId, bytes: &mut Vec<u8>) {
+        (self.spill)(destination, bytes);
+    }
+
+    fn lines_written(&mut self) {
+        self.backlog.relieve(self.source);
+    }
 }
 
 /// The present.

@@ -11,7 +11,7 @@ use super::cost;
 use super::notice::{notice, warn_of_trees_without_room, warn_of_unmatched};
 use super::summary::{self, Counted};
 use super::target_file::FileIdentity;
-use super::view::{DestinationId, View, ViewContext, program_name};
+use super::view::{DestinationId, Meanwhile, View, ViewContext, program_name};
 use super::writer::{Chunk, OutputWriters, Protected};
 use crate::cli::{OutputMode, ReplaySettings};
 use crate::output::WallClock;
@@ -50,11 +50,9 @@ pub(super) fn replay(settings: &ReplaySettings) -> Result<(), SessionError> {
         Some(end) => end.time(),
         None => reader.time(),
     };
-    view.finish_spilling(end, &mut |destination, bytes| {
-        outputs.write(destination, bytes);
-    });
+    view.finish_spilling(end, &mut outputs);
     for destination in view.waiting() {
-        outputs.write(destination, &mut view.take(destination));
+        outputs.spill(destination, &mut view.take(destination));
     }
     let written = writers.finish(0);
     if let Some(ReadEnd::Cut { events, .. }) = reader.end() {
@@ -152,11 +150,7 @@ fn show<R: Read>(
 ) -> Result<(), RecordingError> {
     let count = view.destinations().len();
     loop {
-        let events = reader.read_events(&mut |event| {
-            view.handle_spilling(&event, &mut |destination, bytes| {
-                outputs.write(destination, bytes);
-            });
-        })?;
+        let events = reader.read_events(&mut |event| view.handle_spilling(&event, outputs))?;
         // A view that is complete takes no more, but what was lost is known at the end only.
         if events == 0 || outputs.ended.len() >= count {
             return Ok(());
@@ -170,9 +164,9 @@ struct Outputs<'w> {
     ended: HashSet<DestinationId>,
 }
 
-impl Outputs<'_> {
+impl Meanwhile for Outputs<'_> {
     /// Writes what a view offers, or forgets it; why, `OutputWriters::finish` says.
-    fn write(&mut self, destination: DestinationId, bytes: &mut Vec<u8>) {
+    fn spill(&mut self, destination: DestinationId, bytes: &mut Vec<u8>) {
         if self.ended.contains(&destination) {
             bytes.clear();
             return;

@@ -18,8 +18,11 @@ use crate::trace::{
     PartEnd, Statistics, TraceLine, TraceSink,
 };
 
-/// Bytes of one destination from which on a [`Spill`] is offered them.
+/// Bytes of one destination from which on they are offered to [`Meanwhile::spill`].
 const SPILL_BYTES: usize = 1 << 20;
+
+/// Lines between two calls of [`Meanwhile::lines_written`]: a fraction of a millisecond.
+const LINES_BETWEEN: u32 = 1 << 12;
 
 /// What a [`View`] has to know beside what the command line says.
 pub struct ViewContext<'a> {
@@ -49,9 +52,22 @@ pub struct ViewContext<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DestinationId(pub usize);
 
-/// Is offered the bytes for a destination while more of the same tree is being written, and may
-/// take them, so that a tree need not be kept whole as bytes, too.
-pub type Spill<'s> = dyn FnMut(DestinationId, &mut Vec<u8>) + 's;
+/// What is done while a large tree is being written.
+pub trait Meanwhile {
+    /// Is offered the bytes for a destination, and may take them, so that a tree need not be kept
+    /// whole as bytes, too.
+    fn spill(&mut self, destination: DestinationId, bytes: &mut Vec<u8>);
+
+    /// Some thousand lines were written since the tree began or this was last called.
+    fn lines_written(&mut self) {}
+}
+
+/// Takes bytes.
+impl<F: FnMut(DestinationId, &mut Vec<u8>)> Meanwhile for F {
+    fn spill(&mut self, destination: DestinationId, bytes: &mut Vec<u8>) {
+        self(destination, bytes);
+    }
+}
 
 /// Where bytes of a [`View`] go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,11 +198,11 @@ impl<'a> View<'a> {
 
     /// Takes the next event. What is written for it waits to be taken.
     pub fn handle(&mut self, event: &Event) {
-        self.handle_spilling(event, &mut |_, _| {});
+        self.handle_spilling(event, &mut |_: DestinationId, _: &mut Vec<u8>| {});
     }
 
-    /// Takes the next event; `spill` is offered what is much.
-    pub fn handle_spilling(&mut self, event: &Event, spill: &mut Spill<'_>) {
+    /// Takes the next event; `meanwhile` is offered what is much.
+    pub fn handle_spilling(&mut self, event: &Event, meanwhile: &mut dyn Meanwhile) {
         if !self.has_begun {
             self.begin(event.time());
         }
@@ -198,7 +214,8 @@ impl<'a> View<'a> {
         }
         let pending = &mut Pending {
             bytes: &mut self.pending,
-            spill,
+            lines: 0,
+            meanwhile,
         };
         for branch in &mut self.branches {
             branch.feed(pending, |assembler, sink| assembler.handle(event, sink));
@@ -207,14 +224,15 @@ impl<'a> View<'a> {
 
     /// Nothing more will come; `time` is the present. Call it once.
     pub fn finish(&mut self, time: MonotonicTime) {
-        self.finish_spilling(time, &mut |_, _| {});
+        self.finish_spilling(time, &mut |_: DestinationId, _: &mut Vec<u8>| {});
     }
 
-    /// The same; `spill` is offered what is much.
-    pub fn finish_spilling(&mut self, time: MonotonicTime, spill: &mut Spill<'_>) {
+    /// The same; `meanwhile` is offered what is much.
+    pub fn finish_spilling(&mut self, time: MonotonicTime, meanwhile: &mut dyn Meanwhile) {
         let pending = &mut Pending {
             bytes: &mut self.pending,
-            spill,
+            lines: 0,
+            meanwhile,
         };
         for branch in &mut self.branches {
             branch.feed(pending, |assembler, sink| assembler.finish(time, sink));
@@ -350,7 +368,8 @@ impl Branch<'_> {
 /// Bytes of each destination that were not taken yet, and who may take them early.
 struct Pending<'s> {
     bytes: &'s mut [Vec<u8>],
-    spill: &'s mut Spill<'s>,
+    lines: u32,
+    meanwhile: &'s mut dyn Meanwhile,
 }
 
 /// Hands every line to several formats.
@@ -370,9 +389,15 @@ impl TraceSink for FanOut<'_, '_, '_> {
             if let Some(out) = self.pending.bytes.get_mut(destination) {
                 output.renderer.line(line, out);
                 if out.len() >= SPILL_BYTES {
-                    (self.pending.spill)(DestinationId(destination), out);
+                    let destination = DestinationId(destination);
+                    self.pending.meanwhile.spill(destination, out);
                 }
             }
+        }
+        self.pending.lines += 1;
+        if self.pending.lines >= LINES_BETWEEN {
+            self.pending.lines = 0;
+            self.pending.meanwhile.lines_written();
         }
     }
 
