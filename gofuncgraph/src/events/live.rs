@@ -7,7 +7,7 @@ use gofuncgraph_common::{
 use crate::binary::{RuntimeAddress, VirtualAddress};
 use crate::kernel::{GoroutineLoss, HitCounts, KernelError, PerKind, PromotedHits, Tracer};
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind};
-use crate::promotion::CallCounts;
+use crate::promotion::{CallCounts, RecentCalls};
 
 use super::{
     CloseCause, EndProbe, Event, EventSource, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
@@ -77,6 +77,7 @@ impl InsideHits {
 pub struct LiveEvents {
     tracer: Tracer,
     known: Known,
+    recent_calls: RecentCalls,
     call_counts: CallCounts,
     hits: InsideHits,
     unknown_records: u64,
@@ -112,6 +113,7 @@ impl LiveEvents {
                 only_returns: only_returns(plan),
                 observers: Vec::new(),
             },
+            recent_calls: RecentCalls::default(),
             call_counts: CallCounts::default(),
             hits: InsideHits::default(),
             unknown_records: 0,
@@ -133,6 +135,7 @@ impl LiveEvents {
 
     /// Calls that were seen since the last time.
     pub fn take_call_counts(&mut self) -> CallCounts {
+        self.recent_calls.move_to(&mut self.call_counts);
         std::mem::take(&mut self.call_counts)
     }
 
@@ -283,6 +286,7 @@ impl LiveEvents {
         let Self {
             tracer,
             known,
+            recent_calls,
             call_counts,
             hits,
             unknown_records,
@@ -291,57 +295,63 @@ impl LiveEvents {
             ..
         } = self;
         let drained = tracer.drain(limit, &mut |bytes| {
-            let event = Record::decode(bytes).and_then(|record| {
-                let malformed = RecordError::Malformed {
-                    kind: 0,
-                    available: bytes.len(),
-                };
-                match record {
-                    Record::Sample(sample) => {
-                        let call = sampled_call(&sample, known).ok_or(malformed)?;
-                        call_counts.add_sample(call.function, call.return_address, call.end);
-                        return Ok(None);
+            let record = match Record::decode(bytes) {
+                Ok(Record::Sample(sample)) => {
+                    match sampled_call(&sample, known) {
+                        Some(call) => {
+                            call_counts.add_sample(call.function, call.return_address, call.end);
+                        }
+                        None => *malformed_records += 1,
                     }
-                    Record::Missed(sample) => {
-                        let call = sampled_call(&sample, known).ok_or(malformed)?;
-                        call_counts.add(call.function, call.return_address);
-                        return Ok(None);
-                    }
-                    Record::IdleSample(sample) => {
-                        let observer = known.observers.get(sample.site as usize);
-                        call_counts.add_idle_sample(*observer.ok_or(malformed)?);
-                        return Ok(None);
-                    }
-                    _ => hits.count(&record, known),
+                    return ControlFlow::Continue(());
                 }
-                to_event(&record, known).map(Some).ok_or(malformed)
-            });
-            match event {
-                Ok(None) => {}
-                Ok(Some(event)) => {
-                    if let Event::Goroutine {
-                        kind:
-                            GoroutineEvent::Entry {
-                                function,
-                                return_address,
-                                load_bias,
-                                ..
-                            },
+                Ok(Record::Missed(sample)) => {
+                    match sampled_call(&sample, known) {
+                        Some(call) => call_counts.add(call.function, call.return_address),
+                        None => *malformed_records += 1,
+                    }
+                    return ControlFlow::Continue(());
+                }
+                Ok(Record::IdleSample(sample)) => {
+                    match known.observers.get(sample.site as usize) {
+                        Some(observer) => call_counts.add_idle_sample(*observer),
+                        None => *malformed_records += 1,
+                    }
+                    return ControlFlow::Continue(());
+                }
+                Ok(record) => record,
+                Err(error) => {
+                    *match error {
+                        RecordError::UnknownKind(_) => &mut *unknown_records,
+                        RecordError::Malformed { .. } => &mut *malformed_records,
+                    } += 1;
+                    return ControlFlow::Continue(());
+                }
+            };
+            hits.count(&record, known);
+            let Some(event) = to_event(&record, known) else {
+                *malformed_records += 1;
+                return ControlFlow::Continue(());
+            };
+            if let Event::Goroutine {
+                kind:
+                    GoroutineEvent::Entry {
+                        function,
+                        return_address,
+                        load_bias,
                         ..
-                    } = event
-                    {
-                        call_counts.add(function, return_address.to_virtual(load_bias));
-                    }
-                    *last_time = event.time();
-                    if matches!(event, Event::ProcessEnded { .. }) {
-                        process_end = Some(event);
-                        return ControlFlow::Break(());
-                    }
-                    sink(event);
-                }
-                Err(RecordError::UnknownKind(_)) => *unknown_records += 1,
-                Err(RecordError::Malformed { .. }) => *malformed_records += 1,
+                    },
+                ..
+            } = event
+            {
+                recent_calls.add(function, return_address.to_virtual(load_bias), call_counts);
             }
+            *last_time = event.time();
+            if matches!(event, Event::ProcessEnded { .. }) {
+                process_end = Some(event);
+                return ControlFlow::Break(());
+            }
+            sink(event);
             ControlFlow::Continue(())
         })?;
         Ok((drained, process_end))

@@ -266,12 +266,12 @@ impl Tracer {
         sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<usize, KernelError> {
         let mut drained = 0;
-        while drained < limit {
-            let Some(record) = self.ring.next() else {
-                break;
-            };
+        // A record is not moved out of what `next` gives: the CPU would wait for its own writes.
+        while drained < limit
+            && let Some(record) = self.ring.next().as_deref()
+        {
             drained += 1;
-            if sink(&record).is_break() {
+            if sink(record).is_break() {
                 break;
             }
         }

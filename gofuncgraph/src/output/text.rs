@@ -71,36 +71,44 @@ pub struct TextRenderer<S> {
     separator_due: bool,
 }
 
-/// What stands behind the indent, without colours.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Body {
-    Entry(FunctionId, VirtualAddress),
-    Returned(FunctionId, SiteId),
-}
-
 /// Bytes of bodies that are kept. More than a program plausibly has; only made-up events can need
 /// more.
 const MAX_BODY_BYTES: usize = 8 << 20;
 
-/// Bodies that were written before.
+/// What stood behind the indent of lines that were written before, without colours.
 #[derive(Default)]
 struct Bodies {
     bytes: Vec<u8>,
-    places: HashMap<Body, Range<usize>>,
+    entries: HashMap<(FunctionId, VirtualAddress), Range<usize>>,
+    returns: HashMap<(FunctionId, SiteId), Range<usize>>,
 }
 
 impl Bodies {
-    fn get(&self, body: Body) -> Option<&[u8]> {
-        self.bytes.get(self.places.get(&body)?.clone())
+    fn entry(&self, function: FunctionId, call: VirtualAddress) -> Option<&[u8]> {
+        self.bytes.get(self.entries.get(&(function, call))?.clone())
     }
 
-    fn keep(&mut self, body: Body, written: &[u8]) {
+    fn returned(&self, function: FunctionId, site: SiteId) -> Option<&[u8]> {
+        self.bytes.get(self.returns.get(&(function, site))?.clone())
+    }
+
+    fn keep_entry(&mut self, function: FunctionId, call: VirtualAddress, written: &[u8]) {
+        let place = self.keep(written);
+        self.entries.insert((function, call), place);
+    }
+
+    fn keep_returned(&mut self, function: FunctionId, site: SiteId, written: &[u8]) {
+        let place = self.keep(written);
+        self.returns.insert((function, site), place);
+    }
+
+    fn keep(&mut self, written: &[u8]) -> Range<usize> {
         if self.bytes.len() + written.len() > MAX_BODY_BYTES {
             *self = Self::default();
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(written);
-        self.places.insert(body, start..self.bytes.len());
+        start..self.bytes.len()
     }
 }
 
@@ -149,8 +157,7 @@ impl<S: Symbols> TextRenderer<S> {
     }
 
     fn push_entry(&mut self, function: FunctionId, call: VirtualAddress, out: &mut Vec<u8>) {
-        let body = Body::Entry(function, call);
-        if let Some(written) = self.bodies.get(body) {
+        if let Some(written) = self.bodies.entry(function, call) {
             out.extend_from_slice(written);
             return;
         }
@@ -166,13 +173,13 @@ impl<S: Symbols> TextRenderer<S> {
         push_position(offset, line, out);
         // What is not known may become known.
         if is_known {
-            self.bodies.keep(body, out.get(start..).unwrap_or_default());
+            let written = out.get(start..).unwrap_or_default();
+            self.bodies.keep_entry(function, call, written);
         }
     }
 
     fn push_returned(&mut self, function: FunctionId, site: SiteId, out: &mut Vec<u8>) {
-        let body = Body::Returned(function, site);
-        if let Some(written) = self.bodies.get(body) {
+        if let Some(written) = self.bodies.returned(function, site) {
             out.extend_from_slice(written);
             return;
         }
@@ -182,7 +189,8 @@ impl<S: Symbols> TextRenderer<S> {
         if let Some(position) = self.symbols.return_site(site) {
             push_position(position.offset, position.line, out);
             if name_is_known {
-                self.bodies.keep(body, out.get(start..).unwrap_or_default());
+                let written = out.get(start..).unwrap_or_default();
+                self.bodies.keep_returned(function, site, written);
             }
         }
     }

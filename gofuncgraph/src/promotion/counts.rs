@@ -13,9 +13,9 @@ pub struct CallCounts {
 }
 
 impl CallCounts {
-    /// A call in a tree.
-    pub fn add(&mut self, function: FunctionId, return_address: VirtualAddress) {
-        *self.calls.entry((function, return_address)).or_default() += 1;
+    /// Calls in trees.
+    pub fn add(&mut self, function: FunctionId, return_address: VirtualAddress, calls: u64) {
+        *self.calls.entry((function, return_address)).or_default() += calls;
     }
 
     /// A call outside of any tree, which stands for [`SAMPLE_ONE_OF`]. `end` is where a caller
@@ -52,5 +52,98 @@ impl CallCounts {
         self.idle_hits
             .iter()
             .map(|(&return_address, &hits)| (return_address, hits))
+    }
+}
+
+/// A power of two: places whose calls are counted without a look into [`CallCounts`].
+const RECENT_PLACES: usize = 1 << 8;
+
+/// Counts calls in trees, of which there are very many from few places.
+#[derive(Clone, Debug)]
+pub struct RecentCalls {
+    /// Where calls return to says where they are counted.
+    places: Vec<RecentPlace>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RecentPlace {
+    return_address: VirtualAddress,
+    function: FunctionId,
+    calls: u64,
+}
+
+impl Default for RecentCalls {
+    fn default() -> Self {
+        Self {
+            places: vec![
+                RecentPlace {
+                    return_address: VirtualAddress::default(),
+                    function: FunctionId(0),
+                    calls: 0,
+                };
+                RECENT_PLACES
+            ],
+        }
+    }
+}
+
+impl RecentCalls {
+    /// A call. Those that it pushes out go to `counts`.
+    pub fn add(
+        &mut self,
+        function: FunctionId,
+        return_address: VirtualAddress,
+        counts: &mut CallCounts,
+    ) {
+        // Fibonacci hashing: the upper bits of the product are the most mixed ones.
+        let product = return_address.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let index = (product >> 32) as usize % RECENT_PLACES;
+        let Some(place) = self.places.get_mut(index) else {
+            return;
+        };
+        if (place.function, place.return_address) != (function, return_address) {
+            place.move_to(counts);
+            (place.function, place.return_address) = (function, return_address);
+        }
+        place.calls += 1;
+    }
+
+    /// Moves everything to `counts`.
+    pub fn move_to(&mut self, counts: &mut CallCounts) {
+        for place in &mut self.places {
+            place.move_to(counts);
+        }
+    }
+}
+
+impl RecentPlace {
+    fn move_to(&mut self, counts: &mut CallCounts) {
+        let calls = std::mem::take(&mut self.calls);
+        if calls != 0 {
+            counts.add(self.function, self.return_address, calls);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_push_one_another_out_are_counted_as_well() {
+        let (mut recent, mut counts) = (RecentCalls::default(), CallCounts::default());
+        let mut expected = CallCounts::default();
+        // More places than there is room for, and functions that are called from the same place.
+        for call in 0..5_000_u64 {
+            let function = FunctionId((call % 3) as u32);
+            let return_address = VirtualAddress(0x40_1000 + call * call % 701);
+            recent.add(function, return_address, &mut counts);
+            expected.add(function, return_address, 1);
+        }
+        assert_ne!(counts, expected);
+        recent.move_to(&mut counts);
+        assert_eq!(counts, expected);
+        recent.move_to(&mut counts);
+        assert_eq!(counts, expected);
     }
 }

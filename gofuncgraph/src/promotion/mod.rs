@@ -22,6 +22,6 @@ mod observer;
 mod promoter;
 
 pub use callers::DirectCallers;
-pub use counts::CallCounts;
+pub use counts::{CallCounts, RecentCalls};
 pub use observer::{ObserverSite, find_observer};
 pub use promoter::{Batch, IdleObservers, NewChain, NewObserver, Promoter, SAMPLE_ONE_OF};

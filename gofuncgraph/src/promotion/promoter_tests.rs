@@ -68,7 +68,7 @@ fn counts(calls: &[(FunctionId, VirtualAddress, u64)]) -> CallCounts {
     let mut counts = CallCounts::default();
     for (function, return_address, calls) in calls {
         for _ in 0..*calls {
-            counts.add(*function, *return_address);
+            counts.add(*function, *return_address, 1);
         }
     }
     counts

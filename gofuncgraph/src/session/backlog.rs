@@ -21,15 +21,29 @@ impl Backlog {
     /// CPU's cache.
     pub(super) const BATCH_EVENTS: usize = 1 << 8;
 
-    /// Takes what is in the ring, at most a batch; gives the number of records.
+    /// Makes `batch` the events to be shown next: those that wait, then what is in the ring. Gives
+    /// how many were taken; fewer than a batch: there are no more.
     ///
     /// # Errors
     /// The kernel's, also what [`Backlog::relieve`] met.
-    pub(super) fn fill(&mut self, source: &mut LiveEvents) -> Result<usize, KernelError> {
+    pub(super) fn next_batch(
+        &mut self,
+        source: &mut LiveEvents,
+        batch: &mut Vec<Event>,
+    ) -> Result<usize, KernelError> {
+        batch.clear();
         if let Some(error) = self.error.take() {
             return Err(error);
         }
-        source.drain_some(Self::BATCH_EVENTS, &mut |event| self.push(event))
+        let waiting = self.events.len().min(Self::BATCH_EVENTS);
+        if waiting != 0 {
+            batch.extend(self.events.drain(..waiting));
+            if self.events.is_empty() {
+                self.events = VecDeque::new();
+            }
+        }
+        let room = Self::BATCH_EVENTS - waiting;
+        Ok(waiting + source.drain_some(room, &mut |event| batch.push(event))?)
     }
 
     /// Empties the ring as far as there is room here. To be called while events wait to be shown.
@@ -45,14 +59,5 @@ impl Backlog {
     /// The event comes after those that wait.
     pub(super) fn push(&mut self, event: Event) {
         self.events.push_back(event);
-    }
-
-    /// The event to be shown next.
-    pub(super) fn next(&mut self) -> Option<Event> {
-        let next = self.events.pop_front();
-        if self.events.is_empty() && self.events.capacity() > 4 * Self::BATCH_EVENTS {
-            self.events = VecDeque::with_capacity(Self::BATCH_EVENTS);
-        }
-        next
     }
 }

@@ -54,6 +54,11 @@ impl Pipeline<'_> {
         stage.drain(&mut self.events)
     }
 
+    fn drain_all(&mut self, spill: &mut Spill<'_>) -> Result<(), SessionError> {
+        while self.drain(spill)? != 0 {}
+        Ok(())
+    }
+
     pub(super) fn notice_losses(
         &mut self,
         at_end: bool,
@@ -180,7 +185,7 @@ impl Pipeline<'_> {
             detaching.elapsed().as_millis()
         ));
         let rest = disabled.map_err(SessionError::from).and_then(|()| {
-            while self.drain(spill)? != 0 {}
+            self.drain_all(spill)?;
             self.notice_losses(true, spill)
         });
         self.events.tracer().flush_log();
@@ -197,7 +202,7 @@ impl Pipeline<'_> {
                 self.backlog.push(end);
             }
         }
-        let last_events = self.drain(spill).map(drop);
+        let last_events = self.drain_all(spill);
         self.view.finish_spilling(
             time,
             &mut |destination: DestinationId, bytes: &mut Vec<u8>| {
@@ -266,23 +271,18 @@ struct Stage<'s, 'a, 'w> {
 impl Stage<'_, '_, '_> {
     /// Shows what waits, and what is in the ring.
     fn drain(&mut self, events: &mut LiveEvents) -> Result<usize, SessionError> {
+        let mut batch = Vec::with_capacity(Backlog::BATCH_EVENTS);
         let mut drained = 0;
         loop {
-            self.show_waiting(events);
-            let records = self.backlog.fill(events)?;
-            drained += records;
-            // What comes after a batch that is not full can wait for more: one by one costs more.
-            if records < Backlog::BATCH_EVENTS || drained >= LiveEvents::DRAIN_LIMIT {
-                break;
+            let taken = self.backlog.next_batch(events, &mut batch)?;
+            for event in &batch {
+                self.take(event, events);
             }
-        }
-        self.show_waiting(events);
-        Ok(drained)
-    }
-
-    fn show_waiting(&mut self, events: &mut LiveEvents) {
-        while let Some(event) = self.backlog.next() {
-            self.take(&event, events);
+            drained += taken;
+            // What comes after a batch that is not full can wait for more: one by one costs more.
+            if taken < Backlog::BATCH_EVENTS || drained >= LiveEvents::DRAIN_LIMIT {
+                return Ok(drained);
+            }
         }
     }
 

@@ -52,11 +52,20 @@ pub(super) struct Shared {
     pub open_calls: usize,
     /// Functions of which an entry said that its RETs may have no probes.
     pub promoted_functions: HashSet<FunctionId>,
+    /// The last of them that was seen: mostly the next one, too.
+    pub last_promoted: Option<FunctionId>,
     /// Durations are without these.
     pub net: Option<Arc<NetCosts>>,
 }
 
 impl Shared {
+    /// An entry said that the RETs of `function` may have no probes.
+    pub fn note_promoted(&mut self, function: FunctionId) {
+        if self.last_promoted.replace(function) != Some(function) {
+            self.promoted_functions.insert(function);
+        }
+    }
+
     /// What a call that seemed to take `duration` took; see [`NetCosts`].
     pub fn net(
         &self,

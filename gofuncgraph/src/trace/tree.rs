@@ -125,7 +125,7 @@ impl Tree {
         } = entry;
         self.events += 1;
         if end_probe != EndProbe::Return {
-            handover.shared.promoted_functions.insert(function);
+            handover.shared.note_promoted(function);
         }
         self.end_unseen_while(time, handover, |frame| frame.depth >= depth);
         self.marks.happened(depth);
