@@ -19,7 +19,7 @@ use super::system_call::{ENOTSUPP, UprobeMulti, link_uprobe_multi};
 const PROBES_PER_LINK: usize = 1 << 20;
 
 /// Links with more probes are closed one after the other.
-const MANY_PROBES: usize = 500;
+const MANY_PROBES: usize = 4_000;
 
 /// How an attachment went.
 #[derive(Clone, Debug)]
@@ -260,8 +260,8 @@ impl Drop for Links {
 /// Closing a link waits some 30 ms for running handlers, whatever its size, so links are closed at
 /// the same time. But all closes take their probes away under one lock, a probe at a time (Linux:
 /// kernel/events/uprobes.c, `register_for_each_vma`), and two of them that pass it to and fro take
-/// three times as long as one after the other, and seconds where every CPU is busy. So large links
-/// wait for each other.
+/// three times as long as one after the other. So large links wait for each other; for smaller
+/// ones that would take longer.
 fn close(links: Vec<Link>) {
     let (large, small): (Vec<_>, Vec<_>) = links
         .into_iter()
