@@ -307,7 +307,7 @@ impl LiveEvents {
                 }
                 Ok(Record::Missed(sample)) => {
                     match sampled_call(&sample, known) {
-                        Some(call) => call_counts.add(call.function, call.return_address),
+                        Some(call) => call_counts.add(call.function, call.return_address, 1),
                         None => *malformed_records += 1,
                     }
                     return ControlFlow::Continue(());

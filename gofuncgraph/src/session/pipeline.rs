@@ -85,6 +85,8 @@ impl Pipeline<'_> {
             ..
         } = self;
         let Some(active) = promotion else {
+            // Nobody else takes them, and there could be ever more.
+            events.take_call_counts();
             return Ok(None);
         };
         let mut stage = Stage {
