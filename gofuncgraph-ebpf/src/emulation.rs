@@ -2,14 +2,12 @@
 //! left for the kernel to single-step.
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::{
-    bpf_get_attach_cookie, bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_user,
-};
+use aya_ebpf::helpers::{bpf_get_attach_cookie, bpf_get_current_task, bpf_probe_read_kernel};
 use aya_ebpf::programs::ProbeContext;
 use gofuncgraph_common::Counter;
 
 use crate::counters::count;
-use crate::goroutine::read_word;
+use crate::goroutine::{read, read_word};
 use crate::maps::CONFIG;
 
 /// What a probe puts in the place of an instruction's first byte.
@@ -78,8 +76,7 @@ fn is_done(instruction_pointer: u64, stack_pointer: u64) -> Option<bool> {
 
 #[inline(always)]
 fn read_byte(address: u64) -> Option<u8> {
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_user(address as *const u8) }.ok()
+    read(address)
 }
 
 impl Hit {

@@ -1,6 +1,10 @@
 //! Which goroutine runs, and how deep its stack is.
 
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
 use aya_ebpf::bindings::pt_regs;
+use aya_ebpf::helpers::generated::bpf_copy_from_user;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user};
 use gofuncgraph_common::{Counter, GoroutineKey};
 
@@ -13,8 +17,29 @@ const G_M_OFFSET: u64 = 48;
 /// Reads a word of the target.
 #[inline(always)]
 pub fn read_word(address: u64) -> Option<u64> {
+    read(address)
+}
+
+/// Reads memory of the target. Where a page is not mapped at the moment, because the kernel has
+/// taken it away to move it or to use it otherwise, it is fetched as if the target had read it:
+/// for that the programs are sleepable.
+#[inline(always)]
+pub fn read<T: Copy>(address: u64) -> Option<T> {
     // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+    if let Ok(value) = unsafe { bpf_probe_read_user(address as *const T) } {
+        return Some(value);
+    }
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the address, and writes so many bytes to where there is room.
+    let result = unsafe {
+        bpf_copy_from_user(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        )
+    };
+    // SAFETY: it was written. Only integers are read, for which any bytes will do.
+    (result == 0).then(|| unsafe { value.assume_init() })
 }
 
 /// Thread group id of the current task.
@@ -66,8 +91,8 @@ pub fn stack_depth(g: u64, stack_pointer: u64) -> Option<u64> {
 /// `stack.hi - SP`, or an error if SP is not on the stack of `g`.
 #[inline(always)]
 pub fn find_stack_depth(g: u64, stack_pointer: u64) -> Result<Option<u64>, Counter> {
-    // SAFETY: the helper checks the address. `g.stack` {lo, hi} stands first in `runtime.g`.
-    let Ok([low, high]) = (unsafe { bpf_probe_read_user(g as *const [u64; 2]) }) else {
+    // `g.stack` {lo, hi} stands first in `runtime.g`.
+    let Some([low, high]) = read::<[u64; 2]>(g) else {
         return Err(Counter::Unreadable);
     };
     if stack_pointer <= low || stack_pointer > high {

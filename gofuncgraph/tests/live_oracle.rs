@@ -5,10 +5,14 @@ mod support;
 use std::time::Duration;
 
 use support::go_build::{Flavor, Variant};
-use support::oracle::{RETURNING, RETURNING_STAGES, Truth, counts_by_counted_name, trace_round};
+use support::memory::Repaging;
+use support::oracle::{
+    self, RETURNING, RETURNING_STAGES, Truth, counts_by_counted_name, trace_round,
+};
 use support::private_binary::{PrivateBinary, releases};
 use support::program::Program;
 use support::text::{End, Layout, Trace};
+use support::tracer::Tracer;
 
 /// Demands that `trace` has what happened, of the functions that `is_traced`.
 fn assert_is_true(trace: &Trace, truth: &Truth, is_traced: impl Fn(&str) -> bool) {
@@ -43,6 +47,27 @@ fn assert_sleeps_are_measured(trace: &Trace, truth: &Truth) {
             "{name} took {inner:?} to {outer:?}, and is shown with {duration:?}"
         );
     }
+}
+
+/// What the programs read may not be mapped at the moment.
+#[test]
+fn pages_that_are_not_mapped_hide_no_call() {
+    const ROUNDS: usize = 4;
+    let [_, variant] = releases(Flavor::Plain);
+    let binary = PrivateBinary::program_variant("oracle", variant);
+    let mut oracle = Program::start(binary.path(), &[]);
+    let tracer = Tracer::start(binary.path(), &["-u", "main.*", "--promote", "off"], &[]);
+    let repaging = Repaging::start(&oracle);
+    let mut truth = oracle::round(&mut oracle);
+    for _ in 1..ROUNDS {
+        truth.add(oracle::round(&mut oracle));
+    }
+    assert!(repaging.stop() > 100, "pages were taken away all the time");
+    let outcome = tracer.stop();
+    outcome.summary().assert_nothing_lost();
+    let trace = outcome.stream();
+    assert_eq!(trace.total().ended_otherwise, 0);
+    assert_is_true(&trace, &truth, |_| true);
 }
 
 /// All functions together, then single ones, all in one process.

@@ -1,9 +1,15 @@
-//! Whether probes stand in a process's code.
+//! Whether probes stand in a process's code, and its data taken away from under it.
 
 use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Instant;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::PATIENCE;
 use super::program::Program;
@@ -91,4 +97,81 @@ fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> usize {
 
 fn hexadecimal(digits: &str) -> u64 {
     u64::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("{digits:?} is not hexadecimal"))
+}
+
+/// Makes huge pages of a process's data and small ones again, over and over, as a kernel does
+/// that has time: meanwhile pages are not mapped for a moment, and the process faults and gets
+/// them back.
+pub struct Repaging {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Repaging {
+    pub fn start(program: &Program) -> Self {
+        let pid = Pid::from_raw(program.pid().cast_signed()).expect("it is no 0");
+        let process = pidfd_open(pid, PidfdFlags::empty()).expect("the process runs");
+        let maps = format!("/proc/{}/maps", program.pid());
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                let mut huge_pages = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let maps = std::fs::read_to_string(&maps).unwrap_or_default();
+                    let parts = maps.lines().flat_map(huge_page_parts);
+                    huge_pages += parts.filter(|part| repage(&process, *part)).count() as u64;
+                }
+                huge_pages
+            }
+        });
+        Self { stop, thread }
+    }
+
+    /// Gives how many huge pages were made.
+    pub fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("it does not panic")
+    }
+}
+
+const HUGE_PAGE_BYTES: u64 = 1 << 21;
+
+/// Where huge pages can be in what a line of a process's maps tells of: anonymous memory, which
+/// holds stacks and what the runtime knows of goroutines.
+fn huge_page_parts(line: &str) -> impl Iterator<Item = u64> + use<> {
+    let (range, rest) = line.split_once(' ').expect("permissions follow");
+    let (start, end) = range.split_once('-').expect("a range of addresses");
+    let start = hexadecimal(start).next_multiple_of(HUGE_PAGE_BYTES);
+    let is_data = rest.starts_with("rw") && !rest.contains('/') && !rest.contains('[');
+    let end = if is_data { hexadecimal(end) } else { 0 };
+    (start..end)
+        .step_by(HUGE_PAGE_BYTES as usize)
+        .filter(move |part| part + HUGE_PAGE_BYTES <= end)
+}
+
+/// Makes a huge page at `address` and splits it again. Says whether it could be made.
+fn repage(process: &OwnedFd, address: u64) -> bool {
+    let advise = |address: u64, length_bytes: u64, advice: libc::c_int| {
+        let part = libc::iovec {
+            iov_base: address as *mut libc::c_void,
+            iov_len: length_bytes as usize,
+        };
+        // SAFETY: it reads `part` and touches no memory of this process. That it may fail, for
+        // instance because the range is gone, does no harm.
+        let advised = unsafe {
+            libc::syscall(
+                libc::SYS_process_madvise,
+                process.as_raw_fd(),
+                &raw const part,
+                1,
+                advice,
+                0,
+            )
+        };
+        advised > 0
+    };
+    let is_huge = advise(address, HUGE_PAGE_BYTES, libc::MADV_COLLAPSE);
+    advise(address + 4096, 4096, libc::MADV_COLD);
+    is_huge
 }
