@@ -80,7 +80,7 @@ fn sample(data: Vec<u8>) -> Sample {
         functions..functions + 8 * count,
         functions + 8 * count..pclntab.end.min(functions + 200 * count),
         pclntab.clone(),
-        module..module + 24 * 8,
+        module..module + 48 * 8,
         bytes_of(".go.buildinfo").unwrap(),
     ]);
     parts.extend(bytes_of(".dynamic"));
@@ -98,6 +98,7 @@ fn read_everything(data: &[u8]) -> usize {
         }
     };
     let _ = (binary.go_version(), binary.main_module(), binary.warnings());
+    let _ = binary.main_package();
     let mut readable = 0;
     for function in binary.functions() {
         let function = match function {
@@ -117,8 +118,20 @@ fn read_everything(data: &[u8]) -> usize {
             let _ = binary.file_offset(pc);
         }
         let _ = binary.code(function.start..function.end);
+        let _ = binary.declaration(function.index);
+        assert!(binary.code_size(&function) <= size);
     }
     let _ = binary.find_functions_named("main.main");
+    match binary.inlined_calls() {
+        Ok(calls) => {
+            assert!(calls.unreadable() <= binary.function_count());
+            for function in calls.functions() {
+                assert!(function.copies > 0 && !function.hosts.is_empty());
+                assert_eq!(calls.find(function.name), Some(function));
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
     for address in [0, 1, u64::MAX] {
         assert_eq!(binary.source_line(VirtualAddress(address)), None);
     }

@@ -20,6 +20,8 @@ pub(super) struct BuildInfo<'data> {
     pub(super) go_version: Option<&'data str>,
     /// Path of the main module or, if it has none, of the main package.
     pub(super) main_module: Option<&'data str>,
+    /// Import path of the main package, if it has one.
+    pub(super) main_package: Option<&'data str>,
 }
 
 /// Reads the section `.go.buildinfo`, or searches the segments when there is none.
@@ -76,6 +78,7 @@ fn parse<'data>(elf: &Elf<'data>, bytes: &'data [u8]) -> Option<BuildInfo<'data>
             .map(str::trim)
             .filter(|version| !version.is_empty() && *version != "unknown"),
         main_module: modules.and_then(main_module),
+        main_package: modules.and_then(main_package),
     })
 }
 
@@ -100,18 +103,25 @@ fn inline_string(bytes: &[u8], max_length: u64) -> Option<(&[u8], &[u8])> {
 /// The second field of the line `mod`, else of the line `path`, of what stands between the
 /// markers.
 fn main_module(modules: &[u8]) -> Option<&str> {
+    field(modules, "mod").or_else(|| main_package(modules))
+}
+
+/// The second field of the line `path`, unless it stands for a list of files.
+fn main_package(modules: &[u8]) -> Option<&str> {
+    field(modules, "path").filter(|path| *path != "command-line-arguments")
+}
+
+/// The second field of the line that begins with `key`.
+fn field<'data>(modules: &'data [u8], key: &str) -> Option<&'data str> {
     let end = modules.len().checked_sub(MARKER_LENGTH)?;
     let text = std::str::from_utf8(modules.get(MARKER_LENGTH..end)?).ok()?;
-    let field = |key: &str| {
-        text.lines().find_map(|line| {
-            let mut fields = line.split('\t');
-            (fields.next()? == key)
-                .then(|| fields.next())
-                .flatten()
-                .filter(|value| !value.is_empty())
-        })
-    };
-    field("mod").or_else(|| field("path").filter(|path| *path != "command-line-arguments"))
+    text.lines().find_map(|line| {
+        let mut fields = line.split('\t');
+        (fields.next()? == key)
+            .then(|| fields.next())
+            .flatten()
+            .filter(|value| !value.is_empty())
+    })
 }
 
 #[cfg(test)]
@@ -128,6 +138,7 @@ mod tests {
         let text =
             "path\texample.com/a/cmd\nmod\texample.com/a\t(devel)\t\ndep\texample.com/b\tv1\n";
         assert_eq!(main_module(&with_markers(text)), Some("example.com/a"));
+        assert_eq!(main_package(&with_markers(text)), Some("example.com/a/cmd"));
         let text = "path\tcmd/go\nbuild\t-compiler=gc\n";
         assert_eq!(main_module(&with_markers(text)), Some("cmd/go"));
         let text = "path\tcommand-line-arguments\nbuild\t-compiler=gc\n";

@@ -93,6 +93,12 @@ pub enum BinaryError {
         /// The packer.
         packer: &'static str,
     },
+    /// What the compiler inlined is not to be found.
+    #[error("which functions were inlined cannot be read from the file: {problem}")]
+    NoInlineTrees {
+        /// What does not make sense.
+        problem: String,
+    },
     /// An index that is not in pclntab's function table.
     #[error("there is no function {index}: the function table has {count} entries")]
     NoSuchFunction {

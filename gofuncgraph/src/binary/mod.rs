@@ -7,7 +7,9 @@ pub mod disassembly;
 mod elf;
 mod error;
 mod file_kind;
+mod inline_tree;
 mod moduledata;
+mod package;
 mod pc_value;
 mod pclntab;
 mod runtime_code;
@@ -17,6 +19,8 @@ use std::ops::Range;
 
 pub use address::{FileOffset, LoadBias, RuntimeAddress, VirtualAddress};
 pub use error::BinaryError;
+pub use inline_tree::{InlinedCalls, InlinedFunction};
+pub use package::package_of;
 
 use build_info::BuildInfo;
 use elf::Elf;
@@ -29,6 +33,7 @@ pub struct GoBinary<'data> {
     module: Module<'data>,
     resolved: Resolved,
     main_module: Option<&'data str>,
+    main_package: Option<&'data str>,
     build_id: Option<&'data str>,
 }
 
@@ -103,6 +108,7 @@ impl<'data> GoBinary<'data> {
         let BuildInfo {
             go_version,
             main_module,
+            main_package,
         } = build_info.unwrap_or_default();
         check_age(go_version)?;
         let module = moduledata::find(&elf, data, build_info.is_some())?;
@@ -124,6 +130,7 @@ impl<'data> GoBinary<'data> {
             module,
             resolved,
             main_module,
+            main_package,
             build_id: build_id::find(data),
         })
     }
@@ -148,6 +155,12 @@ impl<'data> GoBinary<'data> {
     /// build info is missing or has neither.
     pub fn main_module(&self) -> Option<&str> {
         self.main_module
+    }
+
+    /// Import path of the main package; `None` if build info is missing, or if the program was
+    /// built from a list of files.
+    pub fn main_package(&self) -> Option<&str> {
+        self.main_package
     }
 
     /// The build id that Go's linker wrote, as `go tool buildid` prints it.
@@ -224,6 +237,42 @@ impl<'data> GoBinary<'data> {
         let pc_offset = u32::try_from(pc.offset_from(start)?).ok()?;
         let (file, line) = self.module.pclntab.source_line(&record, pc_offset)?;
         Some(SourceLine { file, line })
+    }
+
+    /// Line of the keyword `func` of the function `index`, or else of its first instruction; `None`
+    /// where the table has none.
+    pub fn declaration(&self, index: usize) -> Option<SourceLine<'data>> {
+        inline_tree::declaration(&self.module, index)
+    }
+
+    /// Length of the function's code in bytes, without the padding behind it.
+    pub fn code_size(&self, function: &Function<'_>) -> u64 {
+        /// `int3`, which fills gaps between functions. The last byte of an instruction can be the
+        /// same, so the table of source files, which ends with the code, is asked first.
+        const PADDING: u8 = 0xcc;
+        let code = self.code(function.start..function.end).unwrap_or_default();
+        let described = self.module.pclntab.described_size(function.index);
+        described
+            .filter(|size| *size <= code.len() as u64)
+            .unwrap_or_else(|| {
+                let last = code.iter().rposition(|byte| *byte != PADDING);
+                last.map_or(0, |last| last as u64 + 1)
+            })
+    }
+
+    /// Which functions the compiler inlined, how often and where. Reads the tables of every
+    /// function anew: some milliseconds for a large program.
+    ///
+    /// # Errors
+    ///
+    /// [`BinaryError::NoInlineTrees`] if the file does not tell.
+    pub fn inlined_calls(&self) -> Result<InlinedCalls<'data>, BinaryError> {
+        inline_tree::read(
+            &self.elf,
+            &self.module,
+            self.resolved.function_data_base,
+            self.resolved.inline_nodes,
+        )
     }
 
     /// The bytes of `range`, if one executable segment has all of them in the file.

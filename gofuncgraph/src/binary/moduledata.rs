@@ -28,6 +28,8 @@ pub(super) struct Module<'data> {
     pub(super) pclntab: Pclntab<'data>,
     /// `runtime.text`, which is not the start of `.text` where C code is linked in.
     pub(super) text: VirtualAddress,
+    /// The module data itself.
+    pub(super) address: VirtualAddress,
 }
 
 impl Module<'_> {
@@ -101,12 +103,16 @@ fn read_table<'data>(
         });
     }
     let pclntab = Pclntab::parse(bytes).map_err(garbled)?;
-    let text = find_text(elf, address, &pclntab)
+    let (module_data, text) = find_text(elf, address, &pclntab)
         .ok_or_else(|| garbled("the table has no module data that agrees with it".to_owned()))?;
     // Obfuscators encrypt what the records say about their functions.
     pclntab.record(0).map_err(garbled)?;
     pclntab.record(pclntab.count() / 2).map_err(garbled)?;
-    Ok(Module { pclntab, text })
+    Ok(Module {
+        pclntab,
+        text,
+        address: module_data,
+    })
 }
 
 /// Addresses where a function table of a known layout may begin.
@@ -139,13 +145,13 @@ fn aligned_words<'a>(
         })
 }
 
-/// `runtime.text` from the module data that belongs to the table at `table`.
+/// The module data that belongs to the table at `table`, and `runtime.text` from it.
 fn find_text(
     elf: &Elf<'_>,
     table: VirtualAddress,
     pclntab: &Pclntab<'_>,
-) -> Option<VirtualAddress> {
-    let text_of = |module: VirtualAddress| text_of(elf, module, table, pclntab);
+) -> Option<(VirtualAddress, VirtualAddress)> {
+    let text_of = |module: VirtualAddress| Some((module, text_of(elf, module, table, pclntab)?));
     elf.section_address(MODULE_SECTION)
         .and_then(text_of)
         .or_else(|| {

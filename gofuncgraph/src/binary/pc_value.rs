@@ -1,17 +1,35 @@
 //! Tables that give a number for every instruction of a function
 //! (Go: src/runtime/symtab.go `pcvalue`).
 
+use std::ops::Range;
+
 /// Value before the first step.
 const INITIAL_VALUE: i32 = -1;
 
 /// The value at `pc_offset` bytes from the start of the function, from the table that `table`
-/// begins with: pairs of varints (zigzag difference of the value, bytes for which it holds),
-/// closed by a difference of 0 that is not the first one.
+/// begins with.
 pub(super) fn find(table: &[u8], pc_offset: u32) -> Option<i32> {
+    steps(table)
+        .find(|step| pc_offset < step.offsets.end)
+        .map(|step| step.value)
+}
+
+/// Instructions in a row that have the same value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// From the start of the function, in bytes; never empty.
+    pub(super) offsets: Range<u32>,
+    pub(super) value: i32,
+}
+
+/// The table that `table` begins with: pairs of varints (zigzag difference of the value, bytes
+/// for which it holds), closed by a difference of 0 that is not the first one. A table that is
+/// damaged ends there.
+pub(super) fn steps(table: &[u8]) -> impl Iterator<Item = Step> {
     let mut rest = table;
     let mut value = INITIAL_VALUE;
     let mut end = 0u32;
-    loop {
+    std::iter::from_fn(move || {
         let difference = read_varint(&mut rest)?;
         if difference == 0 && end != 0 {
             return None;
@@ -22,11 +40,13 @@ pub(super) fn find(table: &[u8], pc_offset: u32) -> Option<i32> {
         if length == 0 {
             return None;
         }
+        let start = end;
         end = end.checked_add(length)?;
-        if pc_offset < end {
-            return Some(value);
-        }
-    }
+        Some(Step {
+            offsets: start..end,
+            value,
+        })
+    })
 }
 
 fn zigzag(encoded: u32) -> i32 {

@@ -17,6 +17,10 @@ const HEADER_SIZE: u64 = 72;
 const FUNCTION_ENTRY_SIZE: usize = 8;
 /// Fixed part of `_func`.
 const FUNCTION_SIZE: usize = 44;
+/// Where `_func` has the number of tables of values by instruction.
+const FUNCTION_PC_DATA_COUNT: usize = 28;
+/// Where `_func` has the line of the keyword `func`.
+const FUNCTION_START_LINE: usize = 36;
 /// No Go name is longer; bounds the time that damaged tables can take.
 const NAME_MAX_LENGTH: usize = 1 << 16;
 
@@ -229,6 +233,72 @@ impl<'data> Pclntab<'data> {
                 self.names.len()
             )
         })
+    }
+
+    /// The name at `offset` of the names, which is how the linker refers to one.
+    pub(super) fn name_at(&self, offset: u32) -> Option<&'data str> {
+        c_string(self.names, offset)
+    }
+
+    /// Line of the keyword `func` of the function `index`; `None` where the compiler made it up.
+    pub(super) fn start_line(&self, index: usize) -> Option<u32> {
+        self.function_word(index, FUNCTION_START_LINE)
+            .filter(|line| *line > 0)
+    }
+
+    /// Up to where the function `index` has source files, in bytes: its length without padding.
+    pub(super) fn described_size(&self, index: usize) -> Option<u64> {
+        let file_values = self.record(index).ok()?.file_values;
+        if file_values == 0 {
+            return None;
+        }
+        let table = self.pc_values.get(usize::try_from(file_values).ok()?..)?;
+        let limit = self
+            .entry_offset(index.checked_add(1)?)?
+            .checked_sub(self.entry_offset(index)?)?;
+        let last = pc_value::steps(table)
+            .take_while(|step| step.offsets.start < limit)
+            .last()?;
+        Some(last.offsets.end.into())
+    }
+
+    /// Values by instruction of the function `index`: those of `PCDATA_` number `kind`. The
+    /// table is at the beginning of the answer.
+    pub(super) fn pc_data(&self, index: usize, kind: u32) -> Option<&'data [u8]> {
+        let count = self.function_word(index, FUNCTION_PC_DATA_COUNT)?;
+        if kind >= count {
+            return None;
+        }
+        let position = FUNCTION_SIZE.checked_add(usize::try_from(kind).ok()?.checked_mul(4)?)?;
+        match self.function_word(index, position)? {
+            0 => None,
+            table => self.pc_values.get(usize::try_from(table).ok()?..),
+        }
+    }
+
+    /// Where `FUNCDATA_` number `kind` of the function `index` is, counted from `gofunc`.
+    pub(super) fn function_data(&self, index: usize, kind: u8) -> Option<u32> {
+        let pc_data_count = self.function_word(index, FUNCTION_PC_DATA_COUNT)?;
+        let [.., count] = self.function_word(index, FUNCTION_SIZE - 4)?.to_le_bytes();
+        if kind >= count {
+            return None;
+        }
+        let words = usize::try_from(pc_data_count)
+            .ok()?
+            .checked_add(kind.into())?;
+        let position = FUNCTION_SIZE.checked_add(words.checked_mul(4)?)?;
+        self.function_word(index, position)
+            .filter(|offset| *offset != u32::MAX)
+    }
+
+    /// The word at `position` of the function's `_func`, in bytes, and of what follows that.
+    fn function_word(&self, index: usize, position: usize) -> Option<u32> {
+        if index >= self.count {
+            return None;
+        }
+        let entry = index.checked_mul(FUNCTION_ENTRY_SIZE)?.checked_add(4)?;
+        let record = usize::try_from(u32_at(self.functions, entry)?).ok()?;
+        u32_at(self.functions, record.checked_add(position)?)
     }
 
     /// Whether the function `index` is named `name`; cheaper than to compare the name.

@@ -10,10 +10,15 @@
 //! 3. In src/internal/abi/symtab.go see that `CurrentPCLnTabMagic` is still 0xfffffff1; in
 //!    src/runtime see that `pcHeader`, `_func` and the first 24 words of `moduledata` are as
 //!    `pclntab.rs` and `moduledata.rs` read them.
-//! 4. Raise [`NEWEST_MINOR`] and run the tests: they compare the table with the code of the
+//! 4. In src/runtime/symtab.go count the words of `moduledata` up to `gofunc`: if it moved, add a
+//!    row to [`FUNCTION_DATA_BASES`]. In src/runtime/symtabinl.go see that `inlinedCall` is as
+//!    `inline_tree.rs` reads it, and in src/internal/abi/symtab.go that `PCDATA_InlTreeIndex` is
+//!    2 and `FUNCDATA_InlTree` 3.
+//! 5. Raise [`NEWEST_MINOR`] and run the tests: they compare the table with the code of the
 //!    runtime (`runtime_code.rs`) for every release.
 
 use super::RuntimeOffsets;
+use super::inline_tree::NodeLayout;
 use super::runtime_code::ObservedRuntime;
 
 /// Oldest supported release: Go 1.21.
@@ -37,6 +42,12 @@ const ROWS: [Row; 4] = [
     row(23, 160, 192, 22),
     row(25, 152, 184, 23),
 ];
+
+/// From which release on which 8-byte word of `moduledata` is `gofunc`, what offsets of
+/// funcdata count from (Go: src/runtime/symtab.go).
+const FUNCTION_DATA_BASES: [(u32, u64); 3] = [(18, 38), (20, 40), (27, 43)];
+/// First release whose inline trees have lines of functions instead of their files.
+const FIRST_MINOR_WITH_START_LINES: u32 = 20;
 
 const fn row(first_minor: u32, goid: u32, curg: u32, wrapper_id: u8) -> Row {
     Row {
@@ -65,6 +76,9 @@ pub(super) struct Resolved {
     pub(super) offsets: RuntimeOffsets,
     pub(super) wrapper_id: u8,
     pub(super) warnings: Vec<String>,
+    /// Which word of `moduledata` is `gofunc`; not checked here.
+    pub(super) function_data_base: u64,
+    pub(super) inline_nodes: NodeLayout,
 }
 
 /// For instance `Go 1.21 to Go 1.27`.
@@ -146,7 +160,21 @@ pub(super) fn resolve(
         offsets,
         wrapper_id: u8::try_from(wrapper_id).unwrap_or(row.wrapper_id),
         warnings,
+        function_data_base: FUNCTION_DATA_BASES
+            .into_iter()
+            .rfind(|(first_minor, _)| *first_minor <= minor)
+            .map_or(FUNCTION_DATA_BASES[0].1, |(_, word)| word),
+        inline_nodes: if minor < FIRST_MINOR_WITH_START_LINES {
+            NodeLayout::WithFiles
+        } else {
+            NodeLayout::WithStartLines
+        },
     }
+}
+
+/// Every word of `moduledata` that has been `gofunc`.
+pub(super) fn function_data_bases() -> impl Iterator<Item = u64> {
+    FUNCTION_DATA_BASES.into_iter().map(|(_, word)| word)
 }
 
 fn unchecked_release(version: &str, minor: u32) -> Option<String> {

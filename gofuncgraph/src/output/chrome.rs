@@ -7,9 +7,9 @@ use super::call_stacks::{CallBeginning, CallEnding, CallStacks, CallVisitor, Ope
 use super::json::push_json;
 use super::note::{end_name, push_note};
 use super::number::TimeDigits;
-use super::package::package_of;
 use super::renderer::Renderer;
 use super::symbols::Symbols;
+use crate::binary::package_of;
 use crate::events::{Goroutine, MonotonicTime};
 use crate::trace::{CallEnd, Note, PartEnd, TraceLine};
 

@@ -24,7 +24,6 @@ mod jsonl;
 mod measure;
 mod note;
 mod number;
-mod package;
 mod processes;
 mod renderer;
 mod report_tree;

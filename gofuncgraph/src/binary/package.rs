@@ -3,7 +3,7 @@ use std::borrow::Cow;
 /// The package in a function's full Go name: what stands before the first `.` behind the last `/`
 /// of the path. The linker writes dots in the last element of a path as `%2e`, and other
 /// characters likewise; they are given as they are in the source.
-pub(super) fn package_of(function: &str) -> Cow<'_, str> {
+pub fn package_of(function: &str) -> Cow<'_, str> {
     // Type arguments and receivers can hold paths of other packages.
     let path_end = function.find(['[', '(', '{']).unwrap_or(function.len());
     let path = function.get(..path_end).unwrap_or(function);
