@@ -7,7 +7,8 @@ use std::process::Command;
 
 use gofuncgraph::binary::{Function, GoBinary};
 use gofuncgraph::plan::{
-    FunctionId, Pattern, Placement, PlanError, ProbePlan, Selection, SiteKind, SkipReason, plan,
+    FunctionId, Pattern, Placement, PlanError, PlanWarning, ProbePlan, Selection, SiteKind,
+    SkipReason, plan,
 };
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Mnemonic, Register};
 
@@ -228,7 +229,9 @@ fn the_runtime_is_watched_whatever_is_chosen() {
         let count = |kind| plan.sites.iter().filter(|site| site.kind == kind).count();
         assert_eq!(count(SiteKind::GoroutineExit), 1);
         assert!(count(SiteKind::Recovery) >= 1);
-        assert_eq!(plan.warnings, []);
+        let missing = plan.warnings.iter();
+        let missing = missing.filter(|it| !matches!(it, PlanWarning::SomeInlined(_)));
+        assert_eq!(missing.count(), 0, "{:?}", plan.warnings);
         assert!(
             !plan
                 .functions

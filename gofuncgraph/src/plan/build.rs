@@ -2,6 +2,7 @@ use std::num::NonZero;
 use std::thread;
 
 use super::error::{PlanError, PlanWarning, UnmatchedPattern};
+use super::inlining::Inlining;
 use super::instruction::cost_of_ret;
 use super::nearest::nearest_names;
 use super::placement::{EntrySite, Placement, place};
@@ -44,15 +45,23 @@ pub fn plan(
             }),
         }
     }
-    for placed in place_all(&candidates, placement) {
+    let (all_placed, inlining) = thread::scope(|scope| {
+        let inlining = scope.spawn(|| Inlining::read(binary));
+        let placed = place_all(&candidates, placement);
+        (placed, inlining.join())
+    });
+    let inlining = inlining.unwrap_or_else(|_| Inlining::read(binary));
+    for placed in all_placed {
         plan.add(binary, placed);
     }
     plan.skipped.sort_by_key(|skipped| skipped.start);
-    check_patterns(&plan, &selection, &functions)?;
+    check_patterns(&plan, &selection, &functions, &inlining)?;
 
     let (watched, warnings) = watch_sites(binary, &functions);
     plan.warnings.extend(warnings);
     plan.warnings.extend(idle_excludes(&selection, &functions));
+    plan.warnings
+        .extend(inlining.warnings(&selection, &chooser, &plan.functions));
     for site in watched {
         plan.sites
             .extend(binary.file_offset(site.address).map(|file_offset| Site {
@@ -206,6 +215,7 @@ fn check_patterns(
     plan: &ProbePlan,
     selection: &Selection,
     functions: &[Function<'_>],
+    inlining: &Inlining<'_>,
 ) -> Result<(), PlanError> {
     let unmatched: Vec<_> = selection
         .targets
@@ -217,7 +227,7 @@ fn check_patterns(
                 .iter()
                 .any(|it| pattern.matches(&it.name) && may_attach(pattern, &it.name))
         })
-        .map(|pattern| explain(pattern, plan, functions))
+        .map(|pattern| explain(pattern, plan, functions, inlining))
         .collect();
     if !unmatched.is_empty() {
         return Err(PlanError::Unmatched(unmatched));
@@ -231,7 +241,12 @@ fn check_patterns(
 }
 
 /// Says of a pattern that gives nothing what it matches, else what it may have meant.
-fn explain(pattern: &Pattern, plan: &ProbePlan, functions: &[Function<'_>]) -> UnmatchedPattern {
+fn explain(
+    pattern: &Pattern,
+    plan: &ProbePlan,
+    functions: &[Function<'_>],
+    inlining: &Inlining<'_>,
+) -> UnmatchedPattern {
     /// Skipped functions to name.
     const EXAMPLES: usize = 3;
 
@@ -247,16 +262,21 @@ fn explain(pattern: &Pattern, plan: &ProbePlan, functions: &[Function<'_>]) -> U
             .map_or(SkipReason::RuntimeInternal, |skipped| skipped.reason)
     }));
     let names: Vec<_> = if matches.is_empty() {
-        nearest_names(pattern.as_str(), functions.iter().map(|it| it.name))
+        let inlined = inlining.names();
+        let names = functions.iter().map(|it| it.name).chain(inlined);
+        nearest_names(pattern.as_str(), names)
     } else {
         let mut names: Vec<_> = matches.iter().map(|it| it.name).collect();
         names.dedup();
         names.truncate(EXAMPLES);
         names
     };
+    let (inlined, inlined_count) = inlining.without_code(pattern);
     UnmatchedPattern {
         pattern: pattern.to_string(),
         reasons,
+        inlined,
+        inlined_count,
         names: names.into_iter().map(str::to_owned).collect(),
     }
 }

@@ -1,6 +1,7 @@
 use std::fmt;
 
-use super::SkipReason;
+use super::inlining::functions;
+use super::{Inlined, InlinedTotals, SkipReason};
 use crate::binary::BinaryError;
 
 /// Why there is no plan.
@@ -31,6 +32,10 @@ pub struct UnmatchedPattern {
     pub pattern: String,
     /// Number of functions it matches but that are skipped, per reason; empty: it matches none.
     pub reasons: Vec<(SkipReason, usize)>,
+    /// The first functions that it matches and that were inlined everywhere.
+    pub inlined: Vec<Inlined>,
+    /// Number of functions that it matches and that were inlined everywhere.
+    pub inlined_count: usize,
     /// The first of the skipped functions, or names that the pattern may have meant.
     pub names: Vec<String>,
 }
@@ -38,6 +43,33 @@ pub struct UnmatchedPattern {
 impl fmt::Display for UnmatchedPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pattern = &self.pattern;
+        if let [only] = self.inlined.as_slice()
+            && self.reasons.is_empty()
+            && only.name == *pattern
+        {
+            return only.write_why_not_traced(f);
+        }
+        if !self.inlined.is_empty() {
+            write!(
+                f,
+                "'{pattern}' matches {} that only {} inlined",
+                functions(self.inlined_count),
+                if self.inlined_count == 1 {
+                    "exists"
+                } else {
+                    "exist"
+                }
+            )?;
+            if !self.reasons.is_empty() {
+                write!(f, " or are not attached{}", because(&self.reasons))?;
+            }
+            f.write_str(":")?;
+            for inlined in &self.inlined {
+                f.write_str("\n  ")?;
+                inlined.write_why_not_traced(f)?;
+            }
+            return Ok(());
+        }
         if !self.reasons.is_empty() {
             write!(
                 f,
@@ -58,11 +90,12 @@ impl fmt::Display for UnmatchedPattern {
         if self.names.is_empty() {
             f.write_str(
                 "; a pattern has to match a function's whole name, with * for any text \
-                 (a function that is inlined everywhere has no code of its own)",
+                 (of a function that is inlined everywhere nothing may be left)",
             )
         } else {
             f.write_str(
-                "; a pattern has to match a function's whole name, with * for any text. \
+                "; a pattern has to match a function's whole name, with * for any text \
+                 (of a function that is inlined everywhere nothing may be left). \
                  The nearest names:",
             )?;
             self.names
@@ -97,6 +130,12 @@ pub enum PlanWarning {
     GoroutineExitNotFound,
     /// An exclude pattern, probably mistyped.
     ExcludesNothing(String),
+    /// A function that was chosen by its name or as a target.
+    Inlined(Inlined),
+    /// Of the functions that patterns chose.
+    SomeInlined(InlinedTotals),
+    /// It is not known what was inlined; says why.
+    InliningUnknown(String),
 }
 
 impl fmt::Display for PlanWarning {
@@ -113,6 +152,11 @@ impl fmt::Display for PlanWarning {
             ),
             Self::ExcludesNothing(pattern) => {
                 write!(f, "--exclude '{pattern}' takes nothing away")
+            }
+            Self::Inlined(inlined) => write!(f, "{inlined}"),
+            Self::SomeInlined(totals) => write!(f, "{totals}"),
+            Self::InliningUnknown(problem) => {
+                write!(f, "{problem}; calls that were inlined are not seen")
             }
         }
     }

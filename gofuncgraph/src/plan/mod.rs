@@ -8,6 +8,7 @@ mod build;
 mod dry_run;
 mod error;
 mod frameless;
+mod inlining;
 mod instruction;
 mod nearest;
 mod pattern;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use build::plan;
 pub use error::{PlanError, PlanWarning, UnmatchedPattern};
+pub use inlining::{Inlined, InlinedTotals};
 pub use instruction::probe_cost;
 pub use pattern::Pattern;
 pub use placement::Placement;

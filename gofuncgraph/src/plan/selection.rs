@@ -89,7 +89,7 @@ impl<'selection> Chooser<'selection> {
         if !wanted {
             return Choice::NotWanted;
         }
-        match self.skip_by_name(name, allowed).or(skip_by_flags(function)) {
+        match (self.skip_by_name(name, allowed)).or_else(|| skip_always(function)) {
             Some(reason) => Choice::Skip(reason),
             None => Choice::Attach { is_target },
         }
@@ -115,13 +115,21 @@ impl<'selection> Chooser<'selection> {
             Some(SkipReason::Vendored)
         } else if !allowed {
             Some(SkipReason::RuntimeInternal)
-        } else if name == super::watch::GOROUTINE_EXIT {
-            Some(SkipReason::Watched)
-        } else if !name.contains('.') {
-            Some(SkipReason::NotGo)
         } else {
             None
         }
+    }
+
+    /// Whether a function of this name is chosen, and would be attached unless its code forbids it.
+    pub(super) fn wants_name(&self, name: &str) -> bool {
+        let (wanted, allowed) = match &self.main_module {
+            Some(module) => (module.contains(name), !is_runtime_internal(name)),
+            None => {
+                let (wanted, allowed, _) = self.ask_patterns(name);
+                (wanted, allowed)
+            }
+        };
+        wanted && self.skip_by_name(name, allowed).is_none()
     }
 }
 
@@ -147,8 +155,13 @@ impl Answer {
     }
 }
 
-fn skip_by_flags(function: &Function<'_>) -> Option<SkipReason> {
-    if function.flags.is_assembly() {
+/// Why the function cannot be attached, however it is chosen, as far as its name and flags tell.
+pub(super) fn skip_always(function: &Function<'_>) -> Option<SkipReason> {
+    if function.name == super::watch::GOROUTINE_EXIT {
+        Some(SkipReason::Watched)
+    } else if !function.name.contains('.') {
+        Some(SkipReason::NotGo)
+    } else if function.flags.is_assembly() {
         Some(SkipReason::Assembly)
     } else if function.flags.writes_stack_pointer() {
         Some(SkipReason::WritesStackPointer)
