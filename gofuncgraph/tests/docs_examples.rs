@@ -1,7 +1,7 @@
 //! What README.md and docs/*.md show of commands on recordings is what these commands print.
 //!
 //! An example is a fenced block of ```` ```console ```` whose first line is `$ gofuncgraph`
-//! followed by ` replay`, ` report`, ` diff` or ` check`, or is `$ cat`; other blocks are not
+//! followed by ` replay`, ` report`, ` diff`, ` check` or ` list`, or is `$ cat`; other blocks are not
 //! looked at. In it:
 //!
 //! - Every line that begins with `$ gofuncgraph ` or `$ cat `, or is `$ echo $?`, is a command, run
@@ -12,6 +12,8 @@
 //!   error. Nothing may be left out but where a line `  (N lines)`, two blanks in front, stands for
 //!   N lines. The exit code is not looked at.
 //!
+//! `./server` is the example server, built by the newest release with `-trimpath`.
+//!
 //! Local time is the recording's, and there is no colour, as output is no terminal.
 //!
 //! `UPDATE_GOLDEN=1` writes the output anew. As many lines as were shown before and behind a line
@@ -19,14 +21,19 @@
 //! begin with, write the command with a line `  (0 lines)` between as many lines of any text as
 //! are to be shown.
 
+mod support;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use support::go_build::{Flavor, Variant, build};
+use support::private_binary::NEWEST;
+
 const FENCE: &str = "```";
 const COMMAND: &str = "$ gofuncgraph ";
-const SUBCOMMANDS: [&str; 4] = ["replay", "report", "diff", "check"];
+const SUBCOMMANDS: [&str; 5] = ["replay", "report", "diff", "check", "list"];
 
 /// Documents whose commands are run among the recordings that they are about.
 const OF_RECORDINGS: [&str; 2] = ["CHECK.md", "COMPARING.md"];
@@ -174,6 +181,14 @@ fn printed_by(command: &str, folder_of_repository: &str, status: i32) -> (String
         let name = path.file_name().expect("it has one");
         let path = path.canonicalize().expect("it is there");
         symlink(&path, top.join(name)).expect("it can be made");
+    }
+    if command.contains("./server") {
+        let server = Variant {
+            toolchain: NEWEST.toolchain,
+            flavor: Flavor::Trimmed,
+        };
+        let server = build(&root().join("example-go"), server);
+        symlink(server, top.join("server")).expect("it can be made");
     }
     let executable = env!("CARGO_BIN_EXE_gofuncgraph");
     symlink(executable, bin.join("gofuncgraph")).expect("it can be made");

@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use super::analysis_options::{CheckOptions, DiffOptions, ReportOptions};
+use super::list_options::{AFTER_LIST_HELP, LIST_USAGE, ListArguments};
 use super::output_options::OutputOptions;
 use super::quantity::{BufferSize, parse_buffer_size, parse_duration};
 
@@ -92,6 +93,9 @@ pub(super) enum Command {
     /// Compare two recordings, function by function and path by path
     #[command(disable_help_flag = true)]
     Diff(DiffOptions),
+    /// Functions of a program: where they are, what tracing them costs, which cannot be traced
+    #[command(after_help = AFTER_LIST_HELP, disable_help_flag = true, override_usage = LIST_USAGE)]
+    List(ListArguments),
     /// Fail if a recording breaks a rule, for instance against a baseline
     #[command(after_help = AFTER_CHECK_HELP, disable_help_flag = true, override_usage = CHECK_USAGE)]
     Check(CheckOptions),

@@ -6,6 +6,7 @@
 mod analysis_options;
 mod args;
 mod exit_code;
+mod list_options;
 mod moment;
 mod output_options;
 mod quantity;
@@ -19,6 +20,7 @@ use clap::{CommandFactory, Parser};
 pub use analysis_options::{CheckOptions, DiffFormat, DiffOptions, ReportOptions, SortKey};
 pub use args::{ColorChoice, PlacementChoice, PromotionChoice, RetChoice};
 pub use exit_code::ExitCode;
+pub use list_options::{ListSettings, ListSort, Program};
 pub use moment::{Moment, MomentError, parse_moment};
 pub use output_options::{FoldBy, Format, FormatRequest, OutputSettings};
 pub use quantity::{

@@ -7,6 +7,7 @@ use super::args::{
     ColorChoice, Command as Subcommand, CommandLine, LiveArguments, PlacementChoice,
     PromotionChoice, RecordArguments, ReplayArguments, RetChoice, TraceArguments,
 };
+use super::list_options::ListSettings;
 use super::output_options::{Format, OutputOptions, OutputSettings};
 use super::quantity::BufferSize;
 
@@ -23,6 +24,8 @@ pub enum Command {
     Diff(DiffOptions),
     /// A recording against rules.
     Check(CheckOptions),
+    /// The functions of a program.
+    List(ListSettings),
 }
 
 /// What showing a recording shall do. What `view` does not say about which trees are shown is as
@@ -148,6 +151,9 @@ pub enum SettingsError {
     /// No program is named.
     #[error("name the executable file that the program runs")]
     NoBinary,
+    /// `list` without a program.
+    #[error("name the executable file whose functions are to be listed, or a process: --pid PID")]
+    NothingToList,
     /// `--duration 0s`.
     #[error("--duration has to be longer than nothing")]
     NoDuration,
@@ -213,6 +219,7 @@ impl Command {
             Some(Subcommand::Report(options)) => return Ok(Self::Report(options)),
             Some(Subcommand::Diff(options)) => return Ok(Self::Diff(options)),
             Some(Subcommand::Check(options)) => return Ok(Self::Check(options)),
+            Some(Subcommand::List(list)) => return Ok(Self::List(ListSettings::resolve(list)?)),
             Some(Subcommand::Record(record)) => {
                 let RecordArguments {
                     trace,

@@ -5,6 +5,7 @@
 //!
 //! - `text`, `graph`, `functrace`, `jsonl`, `chrome`, `folded`, `summary`: one format each.
 //! - `report_tree`, `diff`, `check`: what is made of recordings.
+//! - `list`: the functions of a program.
 //! - `call_stacks`: the open calls of every goroutine, for formats that tell of whole calls.
 //! - the others: what several of them have in common.
 
@@ -21,6 +22,7 @@ mod functrace;
 mod graph;
 mod json;
 mod jsonl;
+mod list;
 mod measure;
 mod note;
 mod number;
@@ -42,6 +44,7 @@ pub use folded::{FoldedRenderer, FoldedValue};
 pub use functrace::FunctraceRenderer;
 pub use graph::{GraphRenderer, GraphSettings};
 pub use jsonl::JsonlRenderer;
+pub use list::{LIST_HEADING, ListTotals, write_listed_json, write_listed_text};
 pub use note::push_net_remark;
 pub use number::{TimeDigits, TimeDigitsError};
 pub use renderer::{Renderer, RenderingSink};

@@ -182,6 +182,33 @@ impl ProbePlan {
     }
 }
 
+/// The sites of a function by itself: its entry, then its exits.
+pub(super) fn place_one(
+    binary: &GoBinary<'_>,
+    function: &Function<'_>,
+) -> Result<Vec<Site>, SkipReason> {
+    let candidate = Candidate {
+        function,
+        code: binary
+            .code(function.start..function.end)
+            .unwrap_or_default(),
+        is_target: true,
+    };
+    let mut exits = Vec::new();
+    let entry = place(
+        candidate.code,
+        function.start.0,
+        Placement::Standard,
+        &mut exits,
+    );
+    let placed = Placed {
+        candidate: &candidate,
+        entry,
+        exits,
+    };
+    sites_of(binary, &placed, 0)
+}
+
 fn sites_of(
     binary: &GoBinary<'_>,
     placed: &Placed<'_>,

@@ -10,6 +10,7 @@ mod error;
 mod frameless;
 mod inlining;
 mod instruction;
+mod listing;
 mod nearest;
 mod pattern;
 mod placement;
@@ -19,8 +20,9 @@ mod watch;
 
 pub use build::plan;
 pub use error::{PlanError, PlanWarning, UnmatchedPattern};
-pub use inlining::{Inlined, InlinedTotals};
+pub use inlining::{Inlined, InlinedTotals, at_least};
 pub use instruction::probe_cost;
+pub use listing::{ListOrder, ListedFunction, Listing, NotTraced};
 pub use pattern::Pattern;
 pub use placement::Placement;
 pub use selection::Selection;

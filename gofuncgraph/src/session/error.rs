@@ -30,6 +30,16 @@ pub enum SessionError {
         /// For instance `a directory`.
         kind: &'static str,
     },
+    /// The executable of a process cannot be had.
+    #[error("process {pid}: {problem}")]
+    Process {
+        /// As given.
+        pid: u32,
+        /// Why, and what to do.
+        problem: String,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The executable cannot be traced.
     #[error("{}: {source}", path.display())]
     Binary {
@@ -166,7 +176,7 @@ impl SessionError {
     /// The status for it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Open { source, .. } => match source.kind() {
+            Self::Open { source, .. } | Self::Process { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => ExitCode::NotPermitted,
                 io::ErrorKind::NotFound => ExitCode::Usage,
                 _ => ExitCode::RuntimeFailure,

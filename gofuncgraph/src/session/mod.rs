@@ -7,6 +7,7 @@
 //! - `view`, `window`: events in, bytes of every format out.
 //! - `live`, `pipeline`, `backlog`, `recorder`, `promotion`: a live trace.
 //! - `replay`: a recorded one.
+//! - `list`: what could be traced.
 //! - `writer`: a thread for each output.
 
 mod analyse;
@@ -15,10 +16,12 @@ mod backlog;
 mod cost;
 mod ending;
 mod error;
+mod list;
 mod live;
 mod logger;
 mod notice;
 mod pipeline;
+mod process_file;
 mod processes;
 mod promotion;
 mod recorder;
@@ -52,6 +55,7 @@ pub fn run(command: &Command) -> Result<(), SessionError> {
         Command::Report(options) => Ok(analyse::report(options)?),
         Command::Diff(options) => Ok(analyse::diff(options)?),
         Command::Check(options) => Ok(analyse::check(options)?),
+        Command::List(settings) => list::list(settings),
         Command::Replay(settings) => replay::replay(settings),
     }
 }

@@ -2,11 +2,11 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, UncheckedAdvice};
 
-use super::SessionError;
+use super::{SessionError, process_file};
 
 /// The executable, open and mapped for reading.
 pub(super) struct TargetFile {
@@ -52,7 +52,20 @@ impl TargetFile {
             });
         }
         let file = File::open(path).map_err(open_error)?;
-        let metadata = file.metadata().map_err(open_error)?;
+        Self::map(file).map_err(open_error)
+    }
+
+    /// What the process `pid` runs, and its path for messages.
+    pub(super) fn of_process(pid: u32) -> Result<(Self, PathBuf), SessionError> {
+        let (file, path) = process_file::open(pid)?;
+        match Self::map(file) {
+            Ok(file) => Ok((file, path)),
+            Err(source) => Err(SessionError::Open { path, source }),
+        }
+    }
+
+    fn map(file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
         let bytes = (metadata.len() != 0)
             .then(|| {
                 // SAFETY: the mapping is only read. Who cuts the file shorter while it is mapped
@@ -60,8 +73,7 @@ impl TargetFile {
                 // cannot be written to (ETXTBSY).
                 unsafe { Mmap::map(&file) }
             })
-            .transpose()
-            .map_err(open_error)?;
+            .transpose()?;
         Ok(Self {
             file,
             bytes,

@@ -19,6 +19,8 @@ pub enum Flavor {
     PieNoSymbols,
     /// Plain, then `strip -s`.
     Stripped,
+    /// `-trimpath`: no paths of the machine that builds it.
+    Trimmed,
 }
 
 /// A release and a flavor, for instance `go1.24.9` and [`Flavor::Pie`].
@@ -64,6 +66,9 @@ pub fn build(source_dir: &Path, variant: Variant) -> PathBuf {
         Flavor::Plain | Flavor::Stripped => {}
         Flavor::NoSymbols => {
             command.arg("-ldflags=-s -w");
+        }
+        Flavor::Trimmed => {
+            command.arg("-trimpath");
         }
         Flavor::Pie => {
             command.arg("-buildmode=pie");
