@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use support::private_binary::PrivateBinary;
-use support::tracer::{Outcome, executable, run};
+use support::tracer::{Outcome, Tracer, executable, run};
 
 const USAGE: i32 = 2;
 const NOTHING_MATCHED: i32 = 3;
@@ -84,6 +84,23 @@ fn patterns_that_match_nothing() {
     assert_refused(&outcome, NOTHING_MATCHED, &["nowhere/*"]);
     let outcome = trace(&["--exclude", "main.*"], binary.path(), &["main.held"]);
     assert_refused(&outcome, NOTHING_MATCHED, &["main.held"]);
+}
+
+#[test]
+fn functions_that_were_inlined() {
+    let binary = PrivateBinary::program("inlining");
+    let outcome = trace(&[], binary.path(), &["main.square"]);
+    assert_refused(
+        &outcome,
+        NOTHING_MATCHED,
+        &["'main.square' was inlined everywhere", "-gcflags=-l"],
+    );
+    let outcome = Tracer::start(binary.path(), &[], &["main.called"]).stop();
+    outcome.assert_code(0);
+    outcome.assert_says(&[
+        "warning: some calls of 'main.called' are not seen",
+        "-gcflags=-l",
+    ]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use std::ops::Range;
 pub use address::{FileOffset, LoadBias, RuntimeAddress, VirtualAddress};
 pub use error::BinaryError;
 pub use inline_tree::{InlinedCalls, InlinedFunction};
-pub use package::package_of;
+pub use package::{package_of, readable_name};
 
 use build_info::BuildInfo;
 use elf::Elf;

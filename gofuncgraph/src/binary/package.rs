@@ -1,6 +1,17 @@
 use std::borrow::Cow;
 
-/// The package in a function's full Go name: what stands before the first `.` behind the last `/`
+/// A function's full Go name as a reader of the source expects it: what the linker escapes in
+/// paths of packages is given as it is, for instance `gopkg.in/yaml.v3.Unmarshal` for
+/// `gopkg.in/yaml%2ev3.Unmarshal`. Where the path ends cannot be told from it any more.
+pub fn readable_name(function: &str) -> Cow<'_, str> {
+    if function.contains('%') {
+        Cow::Owned(unescaped(function))
+    } else {
+        Cow::Borrowed(function)
+    }
+}
+
+/// The package in a function's full Go name, as the linker wrote it: what stands before the first `.` behind the last `/`
 /// of the path. The linker writes dots in the last element of a path as `%2e`, and other
 /// characters likewise; they are given as they are in the source.
 pub fn package_of(function: &str) -> Cow<'_, str> {
@@ -14,11 +25,7 @@ pub fn package_of(function: &str) -> Cow<'_, str> {
     let package = dot
         .and_then(|dot| function.get(..last_element + dot))
         .unwrap_or_default();
-    if package.contains('%') {
-        Cow::Owned(unescaped(package))
-    } else {
-        Cow::Borrowed(package)
-    }
+    readable_name(package)
 }
 
 fn unescaped(package: &str) -> String {
@@ -41,7 +48,24 @@ fn unescaped(package: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::package_of;
+    use super::{package_of, readable_name};
+
+    #[test]
+    fn names_are_as_in_the_source() {
+        for (name, readable) in [
+            (
+                "gopkg.in/yaml%2ev3.(*Node).Decode",
+                "gopkg.in/yaml.v3.(*Node).Decode",
+            ),
+            ("a.b/c.F[go.shape.*d/e%2ef.T]", "a.b/c.F[go.shape.*d/e.f.T]"),
+            ("main.f", "main.f"),
+            ("a%zzb%2.f%", "a%zzb%2.f%"),
+            ("a/%ff.f", "a/%ff.f"),
+            ("a/%c3%a9.f", "a/\u{e9}.f"),
+        ] {
+            assert_eq!(readable_name(name), readable);
+        }
+    }
 
     #[test]
     fn packages() {

@@ -16,6 +16,8 @@ Examples:
       Only the slow ones, with what they called.
   gofuncgraph --dry-run -u 'net/http*' ./server
       Which probes would that take? Needs no privileges.
+  gofuncgraph list ./server '*handle*'
+      Which functions are there, and which cannot be traced? Needs no privileges.
   gofuncgraph record -u 'net/http*' --duration 10s ./server '*handleBar'
   gofuncgraph replay gofuncgraph.rec
       Record now, look later: anywhere, without privileges.

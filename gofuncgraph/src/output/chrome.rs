@@ -9,7 +9,7 @@ use super::note::{end_name, push_note};
 use super::number::TimeDigits;
 use super::renderer::Renderer;
 use super::symbols::Symbols;
-use crate::binary::package_of;
+use crate::binary::{package_of, readable_name};
 use crate::events::{Goroutine, MonotonicTime};
 use crate::trace::{CallEnd, Note, PartEnd, TraceLine};
 
@@ -243,9 +243,10 @@ impl<S: Symbols> EventWriter<S> {
         call.data.is_written.set(true);
         self.separate(out);
         let name = self.symbols.function_name(call.function).unwrap_or("?");
+        let (name, package) = (readable_name(name), package_of(name));
         let event = TraceEvent::<()> {
-            name,
-            cat: Some(&package_of(name)),
+            name: &name,
+            cat: Some(&package),
             ph: "B",
             ts: microseconds(call.data.begin),
             pid: goroutine.pid,
@@ -292,13 +293,14 @@ impl<S: Symbols> EventWriter<S> {
         self.separate(out);
         let name = self.symbols.function_name(call.function).unwrap_or("?");
         // One at a time can be borrowed.
-        let name = name.to_owned();
+        let name = readable_name(name).into_owned();
         let call_site = call.call.and_then(|call| self.symbols.call_site(call));
         let line = call_site.and_then(|call_site| call_site.line);
         let duration = ending.duration.filter(|_| call.begin.is_none());
         let duration_ns = duration.and_then(|duration| u64::try_from(duration.as_nanos()).ok());
+        let caller = call_site.map(|call_site| readable_name(call_site.caller));
         let arguments = CallArguments {
-            caller: call_site.map(|call_site| call_site.caller),
+            caller: caller.as_deref(),
             file: line.map(|line| line.file),
             line: line.map(|line| line.line),
             duration_ns,
@@ -330,7 +332,7 @@ impl<S: Symbols> EventWriter<S> {
         let package = package_of(name).into_owned();
         let entry = call.call.is_none().then_some(ENTRY_NOT_KNOWN);
         let remarks: Vec<&str> = entry.into_iter().chain(ended).collect();
-        let name = format!("{name}: {}", remarks.join(", "));
+        let name = format!("{}: {}", readable_name(name), remarks.join(", "));
         let instant = Instant {
             name: &name,
             category: &package,

@@ -1,3 +1,5 @@
+use crate::binary::readable_name;
+
 /// Appends `text` with all that a terminal might obey written as `\u{…}`: control characters,
 /// line separators, and what changes the direction of writing. Names come from the traced file,
 /// which may be hostile.
@@ -16,6 +18,11 @@ pub(super) fn push_escaped(text: &str, out: &mut Vec<u8>) {
             out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
         }
     }
+}
+
+/// Appends a function's name as a reader of the source expects it, escaped likewise.
+pub(super) fn push_escaped_name(name: &str, out: &mut Vec<u8>) {
+    push_escaped(&readable_name(name), out);
 }
 
 /// Whether a terminal might do something else with it than show it.

@@ -1,7 +1,7 @@
 use foldhash::HashMap;
 
 use super::call_stacks::{CallBeginning, CallEnding, CallStacks, CallVisitor, OpenCall};
-use super::escape::push_escaped;
+use super::escape::push_escaped_name;
 use super::number::push_number;
 use super::renderer::Renderer;
 use super::symbols::Symbols;
@@ -249,7 +249,7 @@ impl<S: Symbols> Fold<S> {
                 match frame {
                     Frame::Function(function) => {
                         let name = self.symbols.function_name(*function);
-                        push_escaped(name.unwrap_or("?"), &mut line);
+                        push_escaped_name(name.unwrap_or("?"), &mut line);
                     }
                     Frame::Deeper => line.extend_from_slice(DEEPER.as_bytes()),
                     Frame::Others => line.extend_from_slice(OTHERS.as_bytes()),

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::colour::{DIM, RESET, colour_of};
-use super::escape::push_escaped;
+use super::escape::{push_escaped, push_escaped_name};
 use super::note::{end_name, note_duration, push_note};
 use super::number::{TimeDigits, push_number, push_padded};
 use super::processes::ProcessNames;
@@ -192,7 +192,7 @@ impl<S: Symbols> GraphRenderer<S> {
         if let Some(call_site) = call_site {
             let prefixes = &self.settings.trim_prefixes;
             out.push(b' ');
-            push_escaped(trimmed(prefixes, call_site.caller), out);
+            push_escaped_name(trimmed(prefixes, call_site.caller), out);
             if let Some(line) = call_site.line {
                 out.push(b' ');
                 push_escaped(trimmed(prefixes, line.file), out);
@@ -213,7 +213,7 @@ impl<S: Symbols> GraphRenderer<S> {
 
     fn push_function(&mut self, function: FunctionId, out: &mut Vec<u8>) {
         let name = self.symbols.function_name(function).unwrap_or("?");
-        push_escaped(trimmed(&self.settings.trim_prefixes, name), out);
+        push_escaped_name(trimmed(&self.settings.trim_prefixes, name), out);
     }
 
     fn entry(&mut self, line: &TraceLine, function: FunctionId, call: Option<VirtualAddress>) {

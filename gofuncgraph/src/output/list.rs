@@ -1,10 +1,12 @@
 //! What `list` prints: a line for each function, or a JSON object.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use super::escape::push_escaped;
+use super::escape::{push_escaped, push_escaped_name};
 use super::json::push_json;
-use crate::binary::package_of;
+use crate::binary::{package_of, readable_name};
 use crate::plan::{ListedFunction, Listing, NotTraced, Site, SiteKind, SkipReason, at_least};
 
 /// Names of the columns; the last has a function's name and what else is to be said of it.
@@ -75,7 +77,7 @@ pub fn write_listed_text(function: &ListedFunction<'_>, out: &mut Vec<u8>) {
         Err(_) => ("-".to_owned(), "-".to_owned()),
     };
     out.extend_from_slice(format!("{size:>7}  {entry:<14}  {exits:>5}  ").as_bytes());
-    push_escaped(function.name, out);
+    push_escaped_name(function.name, out);
     if let Some(source) = function.declaration {
         out.extend_from_slice(b"  ");
         push_escaped(source.file, out);
@@ -110,7 +112,7 @@ pub fn write_listed_json(listing: &Listing<'_>, function: &ListedFunction<'_>, o
     let sites = function.sites.as_deref().unwrap_or_default();
     let start = function.code.map_or(0, |(start, _)| start.0);
     let record = FunctionRecord {
-        name: function.name,
+        name: readable_name(function.name),
         package: &package,
         file: function.declaration.map(|source| source.file),
         line: function.declaration.map(|source| source.line),
@@ -126,7 +128,7 @@ pub fn write_listed_json(listing: &Listing<'_>, function: &ListedFunction<'_>, o
         inlined_into: hosts
             .iter()
             .map(|&(host, copies)| HostRecord {
-                name: listing.host_name(host),
+                name: listing.host_name(host).map(readable_name),
                 copies,
             })
             .collect(),
@@ -159,7 +161,7 @@ fn code_of(reason: NotTraced) -> &'static str {
 
 #[derive(Serialize)]
 struct FunctionRecord<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     package: &'a str,
     file: Option<&'a str>,
     line: Option<u32>,
@@ -200,6 +202,6 @@ impl SiteRecord {
 
 #[derive(Serialize)]
 struct HostRecord<'a> {
-    name: Option<&'a str>,
+    name: Option<Cow<'a, str>>,
     copies: u32,
 }

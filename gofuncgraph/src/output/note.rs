@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::escape::push_escaped;
+use super::escape::push_escaped_name;
 use super::number::{TimeDigits, push_exact_duration, push_number};
 use super::symbols::Symbols;
 use crate::plan::FunctionId;
@@ -33,7 +33,7 @@ pub(super) fn end_name(how: CallEnd) -> &'static str {
 
 /// Appends a function's name, or `?`.
 pub(super) fn push_name(symbols: &mut impl Symbols, function: FunctionId, out: &mut Vec<u8>) {
-    push_escaped(symbols.function_name(function).unwrap_or("?"), out);
+    push_escaped_name(symbols.function_name(function).unwrap_or("?"), out);
 }
 
 /// Appends a remark as `// …`, without what [`note_duration`] gives if there are no `digits`.

@@ -11,6 +11,7 @@ use crate::analysis::{
     Accuracy, Aggregator, AggregatorSettings, CallStatistics, Durations, FunctionProfile,
     LOG_BUCKETS, Profile,
 };
+use crate::binary::readable_name;
 use crate::cli::SortKey;
 use crate::events::{Goroutine, MonotonicTime};
 use crate::trace::{PartEnd, TraceLine};
@@ -100,7 +101,8 @@ impl<S: Symbols> Renderer for SummaryRenderer<S> {
     fn line(&mut self, line: &TraceLine, out: &mut Vec<u8>) {
         let symbols = &mut self.symbols;
         self.aggregator.line(line, &mut |function| {
-            symbols.function_name(function).map(str::to_owned)
+            let name = symbols.function_name(function)?;
+            Some(readable_name(name).into_owned())
         });
         self.has_news = true;
         let Some(screen) = self.settings.live else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use foldhash::HashMap;
 
 use super::colour::{DIM, RESET, colour_of};
-use super::escape::push_escaped;
+use super::escape::{push_escaped, push_escaped_name};
 use super::note::{end_name, push_name, push_note};
 use super::number::{TimeDigits, push_number};
 use super::processes::ProcessNames;
@@ -169,7 +169,7 @@ impl<S: Symbols> TextRenderer<S> {
         let (caller, offset, line) = call_site.map_or(("?", 0, None), |call_site| {
             (call_site.caller, call_site.offset, call_site.line)
         });
-        push_escaped(caller, out);
+        push_escaped_name(caller, out);
         push_position(offset, line, out);
         // What is not known may become known.
         if is_known {

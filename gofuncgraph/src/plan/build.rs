@@ -12,7 +12,7 @@ use super::{
     FunctionId, Pattern, PlannedFunction, ProbePlan, Site, SiteKind, SkipReason, SkippedFunction,
     count_reasons,
 };
-use crate::binary::{Function, GoBinary, VirtualAddress};
+use crate::binary::{Function, GoBinary, VirtualAddress, readable_name};
 
 /// Decides which functions of `binary` are attached, and where.
 ///
@@ -304,7 +304,10 @@ fn explain(
         reasons,
         inlined,
         inlined_count,
-        names: names.into_iter().map(str::to_owned).collect(),
+        names: names
+            .into_iter()
+            .map(|name| readable_name(name).into_owned())
+            .collect(),
     }
 }
 

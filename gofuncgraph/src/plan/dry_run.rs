@@ -3,6 +3,7 @@ use std::fmt;
 use super::{
     FunctionId, InstructionCost, PlannedFunction, ProbePlan, Site, SiteKind, count_reasons,
 };
+use crate::binary::readable_name;
 
 /// What `--dry-run` prints: one line per function, per watched place of the runtime, per skipped
 /// function and per warning, then the totals. Each line begins with a word that says which it
@@ -33,7 +34,12 @@ impl fmt::Display for ProbePlan {
             )?;
         }
         for skipped in &self.skipped {
-            writeln!(f, "skip {} // {}", skipped.name, skipped.reason)?;
+            writeln!(
+                f,
+                "skip {} // {}",
+                readable_name(&skipped.name),
+                skipped.reason
+            )?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning {warning}")?;
@@ -47,7 +53,7 @@ fn write_function(
     function: &PlannedFunction,
     sites: &[&Site],
 ) -> fmt::Result {
-    write!(f, "function {} //", function.name)?;
+    write!(f, "function {} //", readable_name(&function.name))?;
     let offset = |site: &Site| site.address.offset_from(function.start).unwrap_or_default();
     let mut exits = Vec::new();
     for site in sites {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::selection::{Chooser, Selection, may_attach};
 use super::{Pattern, PlanWarning, PlannedFunction};
-use crate::binary::{GoBinary, InlinedCalls, InlinedFunction, package_of};
+use crate::binary::{GoBinary, InlinedCalls, InlinedFunction, package_of, readable_name};
 
 /// Functions that are named of those that have copies of another in their code.
 const HOSTS_TO_NAME: usize = 3;
@@ -34,9 +34,9 @@ impl Inlined {
             .hosts
             .iter()
             .filter_map(|(host, _)| binary.function(*host).ok())
-            .map(|host| host.name.to_owned());
+            .map(|host| readable_name(host.name).into_owned());
         Self {
-            name: function.name.to_owned(),
+            name: readable_name(function.name).into_owned(),
             has_code: function.has_code,
             copies: function.copies,
             hosts: hosts.take(HOSTS_TO_NAME).collect(),

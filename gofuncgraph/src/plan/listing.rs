@@ -6,7 +6,7 @@ use super::nearest::nearest_names;
 use super::selection::skip_always;
 use super::{Pattern, Site, SkipReason};
 use crate::binary::{
-    Function, GoBinary, InlinedCalls, InlinedFunction, SourceLine, VirtualAddress,
+    Function, GoBinary, InlinedCalls, InlinedFunction, SourceLine, VirtualAddress, readable_name,
 };
 
 /// In which order functions are listed.
@@ -33,7 +33,7 @@ pub enum NotTraced {
 /// A function, and what tracing it would take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedFunction<'a> {
-    /// Full Go name.
+    /// Full Go name, as pclntab has it.
     pub name: &'a str,
     /// Where it is declared, where the tables tell.
     pub declaration: Option<SourceLine<'a>>,
@@ -161,7 +161,7 @@ fn named_exactly<'name>(
     patterns: &[Pattern],
     names: impl Iterator<Item = &'name str> + Clone,
 ) -> Vec<Pattern> {
-    let exact = |pattern: &Pattern| names.clone().any(|name| name == pattern.as_str());
+    let exact = |pattern: &Pattern| names.clone().any(|name| pattern.spells(name));
     patterns
         .iter()
         .map(|pattern| {
@@ -188,7 +188,7 @@ fn check_patterns<'name>(
             inlined_count: 0,
             names: nearest_names(pattern.as_str(), names.clone())
                 .into_iter()
-                .map(str::to_owned)
+                .map(|name| readable_name(name).into_owned())
                 .collect(),
         })
         .collect();

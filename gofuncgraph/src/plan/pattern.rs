@@ -1,13 +1,18 @@
 use std::fmt;
 
+use crate::binary::readable_name;
+
 /// What Go's own tools print for the type arguments of a generic function.
 const ANY_TYPE_ARGUMENTS: &str = "[...]";
 
 /// A glob over full Go names: `*` stands for any text, `?` for one character, and
 /// everything else for itself. `[...]` also stands for the type arguments that pclntab has in its
-/// place since Go 1.21 (`[go.shape.int]`).
+/// place since Go 1.21 (`[go.shape.int]`). What the linker escapes in names, as in `yaml%2ev3`, may
+/// be written either way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
+    written: String,
+    /// Without escapes.
     text: String,
     literal_prefix_bytes: usize,
     /// With `[*]` for `[...]`.
@@ -17,12 +22,14 @@ pub struct Pattern {
 impl Pattern {
     /// The pattern that `text` spells; every text is one.
     pub fn new(text: impl Into<String>) -> Self {
-        let text = text.into();
+        let written = text.into();
+        let text = readable_name(&written).into_owned();
         let literal_prefix_bytes = text.find(['*', '?']).unwrap_or(text.len());
         Self {
             instantiated: text
                 .contains(ANY_TYPE_ARGUMENTS)
                 .then(|| Box::new(Self::new(text.replace(ANY_TYPE_ARGUMENTS, "[*]")))),
+            written,
             text,
             literal_prefix_bytes,
         }
@@ -44,10 +51,15 @@ impl Pattern {
 
     /// As the user wrote it.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.written
     }
 
-    /// What stands before the first `*` or `?`.
+    /// Whether it is spelled as `name`, whatever its `*` would stand for.
+    pub fn spells(&self, name: &str) -> bool {
+        self.text == readable_name(name)
+    }
+
+    /// What stands before the first `*` or `?`, without escapes.
     pub fn literal_prefix(&self) -> &str {
         self.text
             .get(..self.literal_prefix_bytes)
@@ -57,6 +69,7 @@ impl Pattern {
     /// Whether the whole of `name` fits. Takes at most time proportional to the product of the
     /// two lengths, whatever the pattern.
     pub fn matches(&self, name: &str) -> bool {
+        let name = &*readable_name(name);
         self.matches_as_written(name)
             || self
                 .instantiated
@@ -79,7 +92,7 @@ impl Pattern {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.written)
     }
 }
 
@@ -165,6 +178,25 @@ mod tests {
         assert!(name.is_name());
         assert!(name.matches("main.(*T).M"));
         assert!(!name.matches("main.(*OtherT).M"));
+    }
+
+    #[test]
+    fn escapes_of_the_linker_may_be_written_or_not() {
+        let name = "gopkg.in/yaml%2ev3.(*Node).Decode";
+        for pattern in [
+            "gopkg.in/yaml.v3.*",
+            "gopkg.in/yaml%2ev3.*",
+            "gopkg.in/yaml.v3.(*Node).Decode",
+            "*v3.(*Node).Decode",
+        ] {
+            assert!(matches(pattern, name), "{pattern}");
+        }
+        assert!(!matches("gopkg.in/yamlv3.*", name));
+        let spelled = Pattern::new("gopkg.in/yaml.v3.(*Node).Decode");
+        assert!(spelled.spells(name));
+        assert!(spelled.into_name().matches(name));
+        assert_eq!(Pattern::new("a%2eb.*").to_string(), "a%2eb.*");
+        assert_eq!(Pattern::new("a%2eb.*").literal_prefix(), "a.b.");
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Selection {
             for pattern in patterns {
                 let is_exact = !pattern.is_name()
                     && pattern.as_str().contains("(*")
-                    && functions.iter().any(|it| it.name == pattern.as_str());
+                    && functions.iter().any(|it| pattern.spells(it.name));
                 if is_exact {
                     *pattern = pattern.clone().into_name();
                 }

@@ -12,6 +12,7 @@ use crate::analysis::{
     self, Aggregator, AggregatorSettings, DEFAULT_SAMPLE_BYTES, DEFAULT_TREE_RECORDS, DIFF_LEVEL,
     Recorded, Rule, Verdict, parse_rules,
 };
+use crate::binary::readable_name;
 use crate::cli::{CheckOptions, DiffFormat, DiffOptions, ReportOptions};
 use crate::events::Symbols;
 use crate::output::{
@@ -264,7 +265,10 @@ fn read(
     };
     let mut reader = RecordingReader::new(BufReader::new(source)).map_err(read_error)?;
     let mut symbols = reader.symbols();
-    let mut name_of = |function| symbols.function_name(function).map(str::to_owned);
+    let mut name_of = |function| {
+        let name = symbols.function_name(function)?;
+        Some(readable_name(name).into_owned())
+    };
     let mut assembler = Assembler::new(AssemblerSettings::stream());
     if net {
         let costs = net_costs(reader.header()).ok_or_else(|| AnalysisError::NetWithoutCosts {

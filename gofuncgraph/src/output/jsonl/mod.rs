@@ -10,7 +10,7 @@ use super::number::TimeDigits;
 use super::renderer::Renderer;
 use super::symbols::Symbols;
 use super::wall_clock::{SecondStyle, WallClock};
-use crate::binary::package_of;
+use crate::binary::{package_of, readable_name};
 use crate::events::{Goroutine, MonotonicTime};
 use crate::trace::{CallEnd, Note, PartEnd, TraceLine};
 use record::{CallRecord, Gap, GapRecord};
@@ -163,6 +163,7 @@ impl<S: Symbols> JsonlWriter<S> {
         let name = self.symbols.function_name(call.function);
         self.function.push_str(name.unwrap_or("?"));
         let call_site = call.call.and_then(|call| self.symbols.call_site(call));
+        let caller = call_site.map(|call_site| readable_name(call_site.caller));
         let line = call_site.and_then(|call_site| call_site.line);
         let record = CallRecord {
             r#type: if ending.how == CallEnd::StillOpen {
@@ -176,9 +177,9 @@ impl<S: Symbols> JsonlWriter<S> {
             depth: around.len() as u64,
             goid: goroutine.goid,
             pid: goroutine.pid,
-            function: &self.function,
+            function: &readable_name(&self.function),
             package: &package_of(&self.function),
-            caller: call_site.map(|call_site| call_site.caller),
+            caller: caller.as_deref(),
             file: line.map(|line| line.file),
             line: line.map(|line| line.line),
             start: begin.map(|_| std::str::from_utf8(&self.time).unwrap_or_default()),
