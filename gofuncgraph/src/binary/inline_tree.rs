@@ -18,6 +18,9 @@ const FUNCDATA_INL_TREE: u8 = 3;
 /// Functions whose trees are looked at to see whether they are where they are taken to be.
 const FUNCTIONS_TO_CHECK: usize = 32;
 
+/// A hundred times what a program of 80 MB has; bounds the memory that damaged tables can take.
+const COPIES_MAX: usize = 1 << 24;
+
 /// How a node is laid out (`inlinedCall`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NodeLayout {
@@ -157,7 +160,8 @@ pub(super) fn read<'data>(
             .ok()
             .and_then(|start| data.get(start..))
             .and_then(|rest| rest.get(..first_pcs.len().checked_mul(layout.size())?));
-        let (Some(tree), Ok(host)) = (tree, u32::try_from(index)) else {
+        let has_room = copies.len().saturating_add(first_pcs.len()) <= COPIES_MAX;
+        let (Some(tree), Ok(host), true) = (tree, u32::try_from(index), has_room) else {
             unreadable += 1;
             continue;
         };
