@@ -270,7 +270,7 @@ impl<S: Symbols> Renderer for TextRenderer<S> {
 /// Appends a function's name, or `?`, and says whether it is known.
 fn push_known_name(symbols: &mut impl Symbols, function: FunctionId, out: &mut Vec<u8>) -> bool {
     let name = symbols.function_name(function);
-    push_escaped(name.unwrap_or("?"), out);
+    push_escaped_name(name.unwrap_or("?"), out);
     name.is_some()
 }
 
