@@ -19,10 +19,18 @@ pub struct DirectCallers {
 
 impl DirectCallers {
     /// Looks for calls of the functions that begin at `callees` in all Go code of `binary`.
-    /// Takes tens of milliseconds for ten megabytes of code.
-    pub fn find(binary: &GoBinary<'_>, callees: &HashSet<VirtualAddress>) -> Self {
+    /// Takes tens of milliseconds for ten megabytes of code, and ends early, with what there is,
+    /// once `is_wanted` does not hold.
+    pub fn find(
+        binary: &GoBinary<'_>,
+        callees: &HashSet<VirtualAddress>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Self {
         let mut callers = Self::default();
         for function in binary.functions().filter_map(Result::ok) {
+            if !is_wanted() {
+                break;
+            }
             if !is_go_code(&function) {
                 continue;
             }

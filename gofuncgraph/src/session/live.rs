@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -22,6 +23,7 @@ use crate::recording::{RecordedCost, RecordingWriter};
 use crate::trace::{ExitChecker, NetCosts};
 
 use super::backlog::Backlog;
+use super::callers_search::CallersSearch;
 use super::ending::{Ending, Interrupts};
 use super::notice::{notice, warn_of_unmatched};
 use super::pipeline::{Pipeline, monotonic_now};
@@ -106,38 +108,46 @@ pub(super) fn trace(
         plan.sites.len()
     ));
 
-    let mut pipeline = Pipeline {
-        events: LiveEvents::new(tracer, plan),
-        backlog: Backlog::default(),
-        view,
-        recording,
-        promotion: Promotion::new(settings, binary, plan, file.descriptor()),
-        exit_checker: settings.verify_exits.then(ExitChecker::default),
-        costs,
-        enabled,
-        ended: enabled,
-    };
-    let ended = run_until_ended(settings, interrupts, &mut pipeline, &writers);
-    // Whatever happened, the target gets its peace first.
-    let said = &mut |message| verbose(settings, || message);
-    let spill = &mut |destination, bytes: &mut _| writers.write_if_room(destination, bytes);
-    let finished = pipeline.finish(ended.as_ref().copied(), said, spill);
-    let watch = writers.tell_if_slow(pipeline.recorded_events());
-    // The recording comes first: who reads what is shown may have stopped.
-    for destination in pipeline.waiting().into_iter().rev() {
-        // If it cannot be written, `writers.finish` says why.
-        let _ = writers.write_blocking(destination, pipeline.take(destination));
-    }
-    let written = writers.finish(pipeline.recorded_events());
-    drop(watch);
-    if written.is_ok() {
-        recorder::say(settings, pipeline.recorded_events());
-    }
-    let summarised = pipeline.print_summary();
-    ended?;
-    finished?;
-    written?;
-    summarised
+    thread::scope(|scope| {
+        let mut pipeline = Pipeline {
+            events: LiveEvents::new(tracer, plan),
+            backlog: Backlog::default(),
+            view,
+            recording,
+            promotion: Promotion::new(
+                settings,
+                binary,
+                plan,
+                file.descriptor(),
+                CallersSearch::new(scope, binary, plan),
+            ),
+            exit_checker: settings.verify_exits.then(ExitChecker::default),
+            costs,
+            enabled,
+            ended: enabled,
+        };
+        let ended = run_until_ended(settings, interrupts, &mut pipeline, &writers);
+        // Whatever happened, the target gets its peace first.
+        let said = &mut |message| verbose(settings, || message);
+        let spill = &mut |destination, bytes: &mut _| writers.write_if_room(destination, bytes);
+        let finished = pipeline.finish(ended.as_ref().copied(), said, spill);
+        let watch = writers.tell_if_slow(pipeline.recorded_events());
+        // The recording comes first: who reads what is shown may have stopped.
+        for destination in pipeline.waiting().into_iter().rev() {
+            // If it cannot be written, `writers.finish` says why.
+            let _ = writers.write_blocking(destination, pipeline.take(destination));
+        }
+        let written = writers.finish(pipeline.recorded_events());
+        drop(watch);
+        if written.is_ok() {
+            recorder::say(settings, pipeline.recorded_events());
+        }
+        let summarised = pipeline.print_summary();
+        ended?;
+        finished?;
+        written?;
+        summarised
+    })
 }
 
 /// Loads the programs for `plan`.

@@ -13,6 +13,7 @@
 mod analyse;
 mod analysis_error;
 mod backlog;
+mod callers_search;
 mod cost;
 mod ending;
 mod error;

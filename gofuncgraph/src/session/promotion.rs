@@ -6,11 +6,12 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use super::SessionError;
+use super::callers_search::CallersSearch;
 use crate::binary::{FileOffset, GoBinary, VirtualAddress};
 use crate::cli::{PromotionChoice, Settings};
 use crate::events::LiveEvents;
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind, signal_panic_site};
-use crate::promotion::{Batch, DirectCallers, IdleObservers, Promoter, find_observer};
+use crate::promotion::{Batch, IdleObservers, Promoter, find_observer};
 
 /// Between the first batches; every one that takes probes away doubles it.
 const FIRST_INTERVAL: Duration = Duration::from_millis(200);
@@ -38,6 +39,8 @@ pub(super) struct Promotion<'a> {
     longest_interval: Duration,
     idle_looked_at: Instant,
     removed_observers: usize,
+    /// Whether the direct callers in the code were looked for by now.
+    callers_are_known: Box<dyn FnMut() -> bool + 'a>,
 }
 
 /// What was done to probes.
@@ -67,6 +70,7 @@ impl<'a> Promotion<'a> {
         binary: &'a GoBinary<'a>,
         plan: &'a ProbePlan,
         file: BorrowedFd<'a>,
+        mut callers: CallersSearch<'a, '_>,
     ) -> Option<Self> {
         let choice = settings.promote;
         let (interval, longest_interval) = match choice {
@@ -79,14 +83,11 @@ impl<'a> Promotion<'a> {
             return None;
         }
         let find = move |return_address: VirtualAddress| find_observer(binary, return_address);
-        let mut callers = None;
+        let found = callers.result();
         let find_callers = move |function: FunctionId| {
-            let callers = callers.get_or_insert_with(|| {
-                let starts = plan.functions.iter().map(|function| function.start);
-                DirectCallers::find(binary, &starts.collect())
-            });
             let function = plan.functions.get(function.0 as usize);
-            function.map_or_else(Vec::new, |function| {
+            let returns = found.get().zip(function);
+            returns.map_or_else(Vec::new, |(callers, function)| {
                 callers.returns_of(function.start).to_vec()
             })
         };
@@ -102,6 +103,7 @@ impl<'a> Promotion<'a> {
             longest_interval,
             idle_looked_at: Instant::now(),
             removed_observers: 0,
+            callers_are_known: Box::new(move || callers.is_done()),
         })
     }
 
@@ -124,7 +126,7 @@ impl<'a> Promotion<'a> {
         let mut demoted = self.observe_promoted(events)?;
         let idle = self.idle_observers();
         demoted.extend(&idle.demoted);
-        let is_due = Instant::now() >= self.next_batch;
+        let is_due = Instant::now() >= self.next_batch && (self.callers_are_known)();
         let batch = if is_due {
             self.promoter.next_batch()
         } else {
