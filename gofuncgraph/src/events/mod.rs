@@ -6,6 +6,7 @@ mod event;
 mod live;
 mod source;
 mod symbols;
+mod translate;
 
 pub use decode::{Record, RecordError};
 pub use event::{

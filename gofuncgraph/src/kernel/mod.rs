@@ -4,6 +4,7 @@
 //! a group of links, [`Tracer::enable`] lets the programs send records, [`Tracer::drain`] hands
 //! them over. Dropping a [`Tracer`] takes every probe away; so does the end of this process.
 
+mod bisection;
 mod btf;
 mod calibration;
 mod calibration_code;

@@ -30,6 +30,7 @@ mod replay;
 mod summary;
 mod target_file;
 mod view;
+mod view_parts;
 mod window;
 mod writer;
 
