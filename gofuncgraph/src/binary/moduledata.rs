@@ -1,5 +1,5 @@
 //! Where the function table and the code are: `runtime.moduledata`
-//! (Go: src/runtime/symtab.go), whose first 24 words are the same in Go 1.20 to 1.27.
+//! (Go: src/runtime/symtab.go), whose first 24 words are the same in Go 1.17 to 1.27.
 
 use std::ops::Range;
 
@@ -26,7 +26,8 @@ const WORD_TEXT: u64 = 22;
 pub(super) struct Module<'data> {
     /// The function table.
     pub(super) pclntab: Pclntab<'data>,
-    /// `runtime.text`, which is not the start of `.text` where C code is linked in.
+    /// `runtime.text`, which is not the start of `.text` where C code is linked in; where the
+    /// table has addresses (Go 1.17), its first function.
     pub(super) text: VirtualAddress,
     /// The module data itself.
     pub(super) address: VirtualAddress,
@@ -183,7 +184,10 @@ fn text_of(
     if !points_at_table {
         return None;
     }
-    let text = elf.pointer(place(WORD_TEXT)?)?;
+    let text = match pclntab.first_address() {
+        Some(address) => VirtualAddress(address),
+        None => elf.pointer(place(WORD_TEXT)?)?,
+    };
     let start = text.checked_add(pclntab.entry_offset(0)?.into())?;
     let end = text.checked_add(pclntab.entry_offset(pclntab.count())?.into())?;
     let agrees = elf.pointer(place(WORD_MINIMUM_PC)?)? == start

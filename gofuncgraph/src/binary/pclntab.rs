@@ -1,34 +1,73 @@
-//! The table of functions that every Go program carries, as Go 1.20 to 1.27 lay it out
+//! The table of functions that every Go program carries, as Go 1.17 to 1.27 lay it out
 //! (Go: src/runtime/symtab.go `pcHeader`, src/runtime/runtime2.go `_func`).
 
 use super::pc_value;
 
-/// First word of the layout that is read here.
+/// First word of the newest layout.
 const MAGIC: u32 = 0xffff_fff1;
-/// First words of older layouts.
-const OLDER_MAGICS: [(u32, &str); 3] = [
-    (0xffff_fff0, "Go 1.18 or 1.19"),
-    (0xffff_fffa, "Go 1.16 or 1.17"),
-    (0xffff_fffb, "a release before Go 1.16"),
+/// First words of the layouts that are read here.
+const SHAPES: [(u32, Shape); 3] = [
+    (MAGIC, Shape::new(8, 10)),
+    // Go 1.18 and 1.19: records have no start line yet.
+    (0xffff_fff0, Shape::new(8, 9)),
+    // Go 1.16 and 1.17: entries have addresses, and the header has no start of text yet.
+    (0xffff_fffa, Shape::new(16, 10)),
 ];
+/// First words of older layouts.
+const OLDER_MAGICS: [(u32, &str); 1] = [(0xffff_fffb, "a release before Go 1.16")];
 /// Behind the magic: padding, the smallest instruction size and the pointer size of amd64.
 const AMD64_LAYOUT: [u8; 4] = [0, 0, 1, 8];
-const HEADER_SIZE: u64 = 72;
-const FUNCTION_ENTRY_SIZE: usize = 8;
-/// Fixed part of `_func`.
-const FUNCTION_SIZE: usize = 44;
-/// Where `_func` has the number of tables of values by instruction.
-const FUNCTION_PC_DATA_COUNT: usize = 28;
-/// Where `_func` has the line of the keyword `func`.
-const FUNCTION_START_LINE: usize = 36;
 /// No Go name is longer; bounds the time that damaged tables can take.
 const NAME_MAX_LENGTH: usize = 1 << 16;
+
+/// What differs between the layouts that are read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// An entry is two numbers of half this size: where the function is, and its record.
+    entry_size: usize,
+    /// Which 4 bytes of a record the funcID begins.
+    id_field: usize,
+}
+
+impl Shape {
+    const fn new(entry_size: usize, id_field: usize) -> Self {
+        Self {
+            entry_size,
+            id_field,
+        }
+    }
+
+    /// Whether entries are 8-byte addresses, not 4-byte offsets from `runtime.text`.
+    fn has_addresses(self) -> bool {
+        self.entry_size == 16
+    }
+
+    /// The word of the header that begins the offsets of its parts.
+    fn first_part(self) -> usize {
+        if self.has_addresses() { 3 } else { 4 }
+    }
+
+    /// Fixed part of `_func`.
+    fn record_size(self) -> usize {
+        (self.id_field + 1) * 4
+    }
+
+    /// Where `_func` has the number of tables of values by instruction.
+    fn pc_data_count(self) -> usize {
+        self.entry_size / 2 + 24
+    }
+
+    /// Where `_func` has the line of the keyword `func`, if it has that.
+    fn start_line(self) -> Option<usize> {
+        (!self.has_addresses() && self.id_field == 10).then_some(36)
+    }
+}
 
 /// What the first bytes of a table are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// The one that is read here.
-    Supported,
+    /// One that is read here.
+    Supported(Shape),
     /// An older one; names the releases that wrote it.
     Older(&'static str),
     /// Another first word.
@@ -41,11 +80,12 @@ impl Layout {
         let [m0, m1, m2, m3, layout @ ..] = head;
         let magic = u32::from_le_bytes([m0, m1, m2, m3]);
         let older = OLDER_MAGICS.iter().find(|(older, _)| *older == magic);
-        match older {
+        let shape = SHAPES.iter().find(|(known, _)| *known == magic);
+        match (shape, older) {
             _ if layout != AMD64_LAYOUT => Self::Unknown(magic),
-            _ if magic == MAGIC => Self::Supported,
-            Some((_, releases)) => Self::Older(releases),
-            None => Self::Unknown(magic),
+            (Some((_, shape)), _) => Self::Supported(*shape),
+            (None, Some((_, releases))) => Self::Older(releases),
+            (None, None) => Self::Unknown(magic),
         }
     }
 }
@@ -74,8 +114,11 @@ pub(super) struct Pclntab<'data> {
     pc_values: &'data [u8],
     /// Entries, the end of the last function, then the `_func` records.
     functions: &'data [u8],
+    shape: Shape,
     count: usize,
     names_offset: u64,
+    /// What entries count from where they are addresses: the first of them.
+    first_address: u64,
 }
 
 impl<'data> Pclntab<'data> {
@@ -91,24 +134,31 @@ impl<'data> Pclntab<'data> {
                 .ok_or_else(|| format!("its header is cut off at {:#x} bytes", bytes.len()))
         };
         let layout = Layout::of(word(0)?.to_le_bytes());
-        if layout != Layout::Supported {
-            return Err(match layout {
-                Layout::Unknown(magic) => {
-                    format!("it begins with {magic:#010x} where {MAGIC:#010x} is expected")
-                }
-                _ => format!("its layout is that of another release ({layout:?})"),
-            });
-        }
+        let shape = match layout {
+            Layout::Supported(shape) => shape,
+            Layout::Unknown(magic) => {
+                return Err(format!(
+                    "it begins with {magic:#010x} where {MAGIC:#010x} is expected"
+                ));
+            }
+            Layout::Older(_) => {
+                return Err(format!(
+                    "its layout is that of another release ({layout:?})"
+                ));
+            }
+        };
+        let first = shape.first_part();
         let bounds = [
-            word(4)?,
-            word(5)?,
-            word(6)?,
-            word(7)?,
-            word(8)?,
+            word(first)?,
+            word(first + 1)?,
+            word(first + 2)?,
+            word(first + 3)?,
+            word(first + 4)?,
             bytes.len() as u64,
         ];
         let [names_offset, ..] = bounds;
-        if names_offset < HEADER_SIZE || !bounds.is_sorted() {
+        let header_size = (first as u64 + 5) * 8;
+        if names_offset < header_size || !bounds.is_sorted() {
             return Err(format!(
                 "its parts are not in order: they begin at {bounds:#x?} of its bytes"
             ));
@@ -120,22 +170,28 @@ impl<'data> Pclntab<'data> {
         };
         let [names, units, files, pc_values, functions, end] = bounds;
         let count = word(1)?;
-        let table = Self {
+        let mut table = Self {
             names: part(names, units),
             units: part(units, files),
             files: part(files, pc_values),
             pc_values: part(pc_values, functions),
             functions: part(functions, end),
+            shape,
             count: usize::try_from(count).unwrap_or(usize::MAX),
             names_offset,
+            first_address: 0,
         };
+        if shape.has_addresses() {
+            table.first_address = u64_at(table.functions, 0).unwrap_or_default();
+        }
         table.check_order(count)?;
         Ok(table)
     }
 
     /// As the runtime does when it starts (`moduledataverify1`): functions do not overlap.
     fn check_order(&self, count: u64) -> Result<(), String> {
-        let available = self.functions.len().saturating_sub(4) / FUNCTION_ENTRY_SIZE;
+        let entry_size = self.shape.entry_size;
+        let available = self.functions.len().saturating_sub(entry_size / 2) / entry_size;
         if self.count == 0 || self.count > available {
             return Err(format!(
                 "it says that it has {count:#x} functions, and there is room for {available:#x}"
@@ -164,16 +220,35 @@ impl<'data> Pclntab<'data> {
         self.names_offset
     }
 
-    /// Start of the function `index` as an offset from `runtime.text`; the end of the last
-    /// one if `index` is their number.
+    /// The address that offsets count from, where the table itself has addresses; else they
+    /// count from `runtime.text`.
+    pub(super) fn first_address(&self) -> Option<u64> {
+        self.shape.has_addresses().then_some(self.first_address)
+    }
+
+    /// Start of the function `index` as an offset; the end of the last one if `index` is their
+    /// number.
     pub(super) fn entry_offset(&self, index: usize) -> Option<u32> {
         if index > self.count {
             return None;
         }
-        u32_at(self.functions, index.checked_mul(FUNCTION_ENTRY_SIZE)?)
+        let place = index.checked_mul(self.shape.entry_size)?;
+        if !self.shape.has_addresses() {
+            return u32_at(self.functions, place);
+        }
+        let address = u64_at(self.functions, place)?;
+        u32::try_from(address.checked_sub(self.first_address)?).ok()
     }
 
-    /// The function at `offset` from `runtime.text`.
+    /// Where the table has the record of the function `index`, from the first entry.
+    fn record_start(&self, index: usize) -> Option<usize> {
+        let entry_size = self.shape.entry_size;
+        let place = index.checked_mul(entry_size)?.checked_add(entry_size / 2)?;
+        // Tables are shorter than 4 GiB: the upper half of a longer number is zero.
+        usize::try_from(u32_at(self.functions, place)?).ok()
+    }
+
+    /// The function at `offset`.
     pub(super) fn find(&self, offset: u32) -> Option<usize> {
         let (mut low, mut high) = (0, self.count.checked_add(1)?);
         while low < high {
@@ -190,29 +265,36 @@ impl<'data> Pclntab<'data> {
 
     /// The record of the function `index`. The error says what makes no sense.
     pub(super) fn record(&self, index: usize) -> Result<FunctionRecord, String> {
-        let entry = index.saturating_mul(FUNCTION_ENTRY_SIZE);
-        let start = u32_at(self.functions, entry.saturating_add(4))
+        let start = self
+            .record_start(index)
             .filter(|_| index < self.count)
             .ok_or_else(|| format!("the table has {} functions", self.count))?;
-        let bytes = usize::try_from(start)
-            .ok()
-            .and_then(|start| self.functions.get(start..))
-            .and_then(|rest| rest.first_chunk::<FUNCTION_SIZE>())
+        let bytes = self
+            .functions
+            .get(start..)
+            .and_then(|rest| rest.get(..self.shape.record_size()))
             .ok_or_else(|| {
                 format!(
                     "its record at {start:#x} is outside the table of {:#x} bytes",
                     self.functions.len()
                 )
             })?;
-        let field = |number: usize| u32_at(bytes, number * 4).unwrap_or_default();
+        // An address takes two fields.
+        let moved = usize::from(self.shape.has_addresses());
+        let field = |number: usize| u32_at(bytes, (number + moved) * 4).unwrap_or_default();
         let expected = self.entry_offset(index).unwrap_or_default();
-        if field(0) != expected {
+        let found = match self.first_address() {
+            Some(first) => u64_at(bytes, 0).unwrap_or_default().wrapping_sub(first),
+            None => u64::from(u32_at(bytes, 0).unwrap_or_default()),
+        };
+        if found != u64::from(expected) {
             return Err(format!(
-                "the table has it at {expected:#x} and its record at {:#x}",
-                field(0)
+                "the table has it at {expected:#x} and its record at {found:#x}"
             ));
         }
-        let [function_id, flags, ..] = field(10).to_le_bytes();
+        let [function_id, flags, ..] = u32_at(bytes, self.shape.id_field * 4)
+            .unwrap_or_default()
+            .to_le_bytes();
         Ok(FunctionRecord {
             name_offset: field(1),
             deferreturn: field(3),
@@ -242,7 +324,7 @@ impl<'data> Pclntab<'data> {
 
     /// Line of the keyword `func` of the function `index`; `None` where the compiler made it up.
     pub(super) fn start_line(&self, index: usize) -> Option<u32> {
-        self.function_word(index, FUNCTION_START_LINE)
+        self.function_word(index, self.shape.start_line()?)
             .filter(|line| *line > 0)
     }
 
@@ -265,28 +347,40 @@ impl<'data> Pclntab<'data> {
     /// Values by instruction of the function `index`: those of `PCDATA_` number `kind`. The
     /// table is at the beginning of the answer.
     pub(super) fn pc_data(&self, index: usize, kind: u32) -> Option<&'data [u8]> {
-        let count = self.function_word(index, FUNCTION_PC_DATA_COUNT)?;
+        let count = self.function_word(index, self.shape.pc_data_count())?;
         if kind >= count {
             return None;
         }
-        let position = FUNCTION_SIZE.checked_add(usize::try_from(kind).ok()?.checked_mul(4)?)?;
+        let position = self
+            .shape
+            .record_size()
+            .checked_add(usize::try_from(kind).ok()?.checked_mul(4)?)?;
         match self.function_word(index, position)? {
             0 => None,
             table => self.pc_values.get(usize::try_from(table).ok()?..),
         }
     }
 
-    /// Where `FUNCDATA_` number `kind` of the function `index` is, counted from `gofunc`.
+    /// Where `FUNCDATA_` number `kind` of the function `index` is, counted from `gofunc`. `None`
+    /// in the layout of Go 1.16 and 1.17, which has pointers instead.
     pub(super) fn function_data(&self, index: usize, kind: u8) -> Option<u32> {
-        let pc_data_count = self.function_word(index, FUNCTION_PC_DATA_COUNT)?;
-        let [.., count] = self.function_word(index, FUNCTION_SIZE - 4)?.to_le_bytes();
+        if self.shape.has_addresses() {
+            return None;
+        }
+        let pc_data_count = self.function_word(index, self.shape.pc_data_count())?;
+        let [.., count] = self
+            .function_word(index, self.shape.record_size() - 4)?
+            .to_le_bytes();
         if kind >= count {
             return None;
         }
         let words = usize::try_from(pc_data_count)
             .ok()?
             .checked_add(kind.into())?;
-        let position = FUNCTION_SIZE.checked_add(words.checked_mul(4)?)?;
+        let position = self
+            .shape
+            .record_size()
+            .checked_add(words.checked_mul(4)?)?;
         self.function_word(index, position)
             .filter(|offset| *offset != u32::MAX)
     }
@@ -296,17 +390,15 @@ impl<'data> Pclntab<'data> {
         if index >= self.count {
             return None;
         }
-        let entry = index.checked_mul(FUNCTION_ENTRY_SIZE)?.checked_add(4)?;
-        let record = usize::try_from(u32_at(self.functions, entry)?).ok()?;
+        let record = self.record_start(index)?;
         u32_at(self.functions, record.checked_add(position)?)
     }
 
     /// Whether the function `index` is named `name`; cheaper than to compare the name.
     pub(super) fn is_named(&self, index: usize, name: &str) -> bool {
         let is_named = || {
-            let entry = index.checked_mul(FUNCTION_ENTRY_SIZE)?;
-            let record = u32_at(self.functions, entry.checked_add(4)?)?;
-            let field = usize::try_from(record).ok()?.checked_add(4)?;
+            let name_field = self.shape.entry_size / 2;
+            let field = self.record_start(index)?.checked_add(name_field)?;
             let start = usize::try_from(u32_at(self.functions, field)?).ok()?;
             let rest = self.names.get(start..)?.strip_prefix(name.as_bytes())?;
             (rest.first() == Some(&0)).then_some(())
@@ -340,6 +432,11 @@ fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes))
 }
 
+fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    let bytes = bytes.get(offset..)?.first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*bytes))
+}
+
 fn c_string(bytes: &[u8], offset: u32) -> Option<&str> {
     let rest = bytes.get(usize::try_from(offset).ok()?..)?;
     let bounded = rest.get(..rest.len().min(NAME_MAX_LENGTH))?;
@@ -354,39 +451,55 @@ mod tests {
     #[test]
     fn layouts_are_told_apart_by_the_first_bytes() {
         let layout = |hex: u64| Layout::of(hex.to_be_bytes());
-        assert_eq!(layout(0xf1ff_ffff_0000_0108), Layout::Supported);
+        for magic in [0xf1, 0xf0, 0xfa] {
+            let layout = layout(0x00ff_ffff_0000_0108 | magic << 56);
+            assert!(matches!(layout, Layout::Supported(_)), "{layout:?}");
+        }
         assert_eq!(
-            layout(0xf0ff_ffff_0000_0108),
-            Layout::Older("Go 1.18 or 1.19")
-        );
-        assert_eq!(
-            layout(0xfaff_ffff_0000_0108),
-            Layout::Older("Go 1.16 or 1.17")
+            layout(0xfbff_ffff_0000_0108),
+            Layout::Older("a release before Go 1.16")
         );
         assert_eq!(layout(0xf1ff_ffff_0000_0408), Layout::Unknown(0xffff_fff1));
         assert_eq!(layout(0x1234_5678_0000_0108), Layout::Unknown(0x7856_3412));
     }
 
-    /// One function at `entry`, named `main.f`, with lines 7 and 9 of `a.go`.
-    fn table(entry: u32, end: u32) -> Vec<u8> {
+    /// One function at `entry`, named `main.f`, with lines 7 and 9 of `a.go`, as releases lay it
+    /// out that begin with `magic`.
+    fn table_of(magic: u32, entry: u32, end: u32) -> Vec<u8> {
+        let Layout::Supported(shape) = Layout::of((u64::from(magic) | 0x0801 << 48).to_le_bytes())
+        else {
+            panic!("{magic:#x}");
+        };
         let names = b"\0main.f\0";
         let units = 0u32.to_le_bytes();
         let files = b"a.go\0";
         // (value +1, pc +16), end; (value +8, pc +4), (value +2, pc +12), end.
         let pc_values = [0, 2, 16, 0, 16, 4, 4, 12, 0];
         let mut functions = Vec::new();
-        for word in [entry, 12, end] {
-            functions.extend(u32::to_le_bytes(word));
-        }
-        for field in [entry, 1, 0, 0, 0, 1, 4, 0, 0, 7] {
+        let push_address = |bytes: &mut Vec<u8>, offset: u32| {
+            if shape.has_addresses() {
+                bytes.extend((0x40_0000 + u64::from(offset)).to_le_bytes());
+            } else {
+                bytes.extend(offset.to_le_bytes());
+            }
+        };
+        push_address(&mut functions, entry);
+        let record = shape.entry_size + shape.entry_size / 2;
+        functions.extend((record as u32).to_le_bytes());
+        functions.resize(shape.entry_size, 0);
+        push_address(&mut functions, end);
+        push_address(&mut functions, entry);
+        for field in [1, 0, 0, 0, 1, 4, 0, 0] {
             functions.extend(u32::to_le_bytes(field));
         }
+        functions.resize(record + shape.id_field * 4, 7);
         functions.extend([21, 4, 0, 0]);
-        let mut offset = HEADER_SIZE;
-        let mut bytes = [0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8].to_vec();
-        for word in [1, 1, 0] {
-            bytes.extend(u64::to_le_bytes(word));
-        }
+        let first = shape.first_part();
+        let mut offset = (first as u64 + 5) * 8;
+        let mut bytes = magic.to_le_bytes().to_vec();
+        bytes.extend([0, 0, 1, 8]);
+        bytes.extend(1u64.to_le_bytes());
+        bytes.resize(first * 8, 0);
         for length in [names.len(), units.len(), files.len(), pc_values.len(), 0] {
             bytes.extend(offset.to_le_bytes());
             offset += length as u64;
@@ -395,23 +508,33 @@ mod tests {
         bytes
     }
 
+    fn table(entry: u32, end: u32) -> Vec<u8> {
+        table_of(MAGIC, entry, end)
+    }
+
     #[test]
-    fn a_function_is_read() {
-        let bytes = table(0x20, 0x30);
-        let table = Pclntab::parse(&bytes).unwrap();
-        let record = table.record(0).unwrap();
-        assert_eq!(table.name(&record), Ok("main.f"));
-        assert_eq!((record.function_id, record.flags), (21, 4));
-        assert_eq!(table.source_line(&record, 3), Some(("a.go", 7)));
-        assert_eq!(table.source_line(&record, 4), Some(("a.go", 9)));
-        assert_eq!(table.source_line(&record, 16), None);
-        assert!(table.is_named(0, "main.f"));
-        assert!(!table.is_named(0, "main."));
-        assert!(!table.is_named(1, "main.f"));
-        assert_eq!(
-            [0x1f, 0x20, 0x2f, 0x30].map(|offset| table.find(offset)),
-            [None, Some(0), Some(0), None]
-        );
+    fn a_function_is_read_in_every_layout() {
+        for (magic, shape) in SHAPES {
+            let bytes = table_of(magic, 0x20, 0x30);
+            let table = Pclntab::parse(&bytes).unwrap();
+            let record = table.record(0).unwrap();
+            assert_eq!(table.name(&record), Ok("main.f"));
+            assert_eq!((record.function_id, record.flags), (21, 4), "{magic:#x}");
+            assert_eq!(table.source_line(&record, 3), Some(("a.go", 7)));
+            assert_eq!(table.source_line(&record, 4), Some(("a.go", 9)));
+            assert_eq!(table.source_line(&record, 16), None);
+            assert!(table.is_named(0, "main.f"));
+            assert!(!table.is_named(0, "main."));
+            assert!(!table.is_named(1, "main.f"));
+            // Addresses count from the first function, offsets from the text.
+            let start = if shape.has_addresses() { 0 } else { 0x20 };
+            assert_eq!(
+                [start, start + 0xf, start + 0x10].map(|offset| table.find(offset)),
+                [Some(0), Some(0), None]
+            );
+            let first_address = shape.has_addresses().then_some(0x40_0020);
+            assert_eq!(table.first_address(), first_address);
+        }
     }
 
     #[test]
@@ -434,7 +557,7 @@ mod tests {
         bytes[40..48].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(Pclntab::parse(&bytes).unwrap_err().contains("parts"));
         let mut bytes = good.clone();
-        let record = good.len() - FUNCTION_SIZE;
+        let record = good.len() - SHAPES[0].1.record_size();
         bytes[record] = 0x21;
         let table = Pclntab::parse(&bytes).unwrap();
         assert!(table.record(0).unwrap_err().contains("0x20"));

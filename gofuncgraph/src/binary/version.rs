@@ -21,8 +21,8 @@ use super::RuntimeOffsets;
 use super::inline_tree::NodeLayout;
 use super::runtime_code::ObservedRuntime;
 
-/// Oldest supported release: Go 1.21.
-const OLDEST_MINOR: u32 = 21;
+/// Oldest supported release: Go 1.17, the first one that has the goroutine in a register.
+const OLDEST_MINOR: u32 = 17;
 /// Newest release that the table was checked with: Go 1.27.
 const NEWEST_MINOR: u32 = 27;
 
@@ -36,8 +36,9 @@ struct Row {
 }
 
 /// In the order of releases (Go: src/runtime/runtime2.go, src/internal/abi/symtab.go; amd64).
-const ROWS: [Row; 4] = [
-    row(21, 152, 192, 21),
+const ROWS: [Row; 5] = [
+    row(17, 152, 192, 22),
+    row(18, 152, 192, 21),
     row(22, 152, 192, 22),
     row(23, 160, 192, 22),
     row(25, 152, 184, 23),
