@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/matrix
+
+go 1.17

@@ -1,0 +1,7 @@
+package main
+
+import "testing"
+
+func TestServe(t *testing.T) {
+	main()
+}
