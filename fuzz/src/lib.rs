@@ -1,5 +1,7 @@
 //! What the fuzz targets of gofuncgraph share.
 
+pub mod bases;
+pub mod binary;
 pub mod blocks;
 pub mod memory;
 pub mod mutate;

@@ -1,10 +1,12 @@
-//! `cargo xtask fuzz`: any bytes as a recording, any text as rules, for as long as one likes.
+//! `cargo xtask fuzz`: damaged executables, any bytes as a recording, any text as rules, for as long
+//! as one likes.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::go;
 use crate::process::{self, Run};
 use crate::workspace;
 
@@ -21,6 +23,8 @@ pub struct Options {
 /// What can be fuzzed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Target {
+    /// What is read of an executable before it is traced
+    Binary,
     /// The recording reader, and everything that looks at what it reads
     Recording,
     /// The parser of rules, and their verdicts
@@ -28,10 +32,11 @@ pub enum Target {
 }
 
 impl Target {
-    const ALL: [Self; 2] = [Self::Recording, Self::Rules];
+    const ALL: [Self; 3] = [Self::Binary, Self::Recording, Self::Rules];
 
     fn name(self) -> &'static str {
         match self {
+            Self::Binary => "binary",
             Self::Recording => "recording",
             Self::Rules => "rules",
         }
@@ -40,6 +45,7 @@ impl Target {
     /// Bytes of the longest input.
     fn max_length(self) -> u32 {
         match self {
+            Self::Binary => 1000,
             Self::Recording => 40_000,
             Self::Rules => 400,
         }
@@ -114,6 +120,7 @@ fn fuzz(target: Target, seconds: u32, root: &Path, folder: &Path) -> Result<()> 
             .with_context(|| format!("cannot create {}", needed.display()))?;
     }
     match target {
+        Target::Binary => binary_seeds(root, folder, &seeds)?,
         Target::Recording => workspace::cargo()?
             .args(["run", "--release", "--quiet", "--package", "gofuncgraph"])
             .args(["--example", "fuzz_seeds", "--"])
@@ -137,6 +144,52 @@ fn fuzz(target: Target, seconds: u32, root: &Path, folder: &Path) -> Result<()> 
              again, mend it, and keep the file in gofuncgraph/tests/hostile/{name}"
         ))
         .run()
+}
+
+/// Releases whose executables differ in what is read of them.
+const RELEASES: [&str; 7] = [
+    "go1.17.13",
+    "go1.18.10",
+    "go1.20.14",
+    "go1.21.13",
+    "go1.23.12",
+    "go1.25.5",
+    "go1.27.3",
+];
+
+/// Executables of several releases, and for each the input that changes nothing, and that asks for
+/// another plan; beside them every executable's first bytes as a file.
+fn binary_seeds(root: &Path, folder: &Path, seeds: &Path) -> Result<()> {
+    let bases = folder.join("bases");
+    fs::create_dir_all(&bases).with_context(|| format!("cannot create {}", bases.display()))?;
+    let source = root.join("xtask/programs/matrix");
+    let mut base = 0_u8;
+    for release in RELEASES {
+        for mode in ["exe", "pie"] {
+            let program = bases.join(format!("{release}-{mode}"));
+            go::at_release(release)?
+                .args(["build", "-trimpath", "-ldflags=-s -w"])
+                .arg(format!("-buildmode={mode}"))
+                .arg("-o")
+                .arg(&program)
+                .arg(".")
+                .current_dir(&source)
+                .read()?;
+            let head = fs::read(&program)?;
+            let head = head.get(..900).unwrap_or_default();
+            for choice in 0..3 {
+                let seed = seeds.join(format!("{release}-{mode}-{choice}"));
+                // A change that writes nothing new is what others begin with.
+                let change = [0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                let input = [&[base, choice], change.as_slice()].concat();
+                fs::write(&seed, &input[..if choice == 0 { 2 } else { input.len() }])?;
+            }
+            let whole = [&[0xff, 0], head].concat();
+            fs::write(seeds.join(format!("{release}-{mode}-head")), whole)?;
+            base += 1;
+        }
+    }
+    Ok(())
 }
 
 /// Every rule by itself, and all of them.

@@ -43,6 +43,8 @@ pub fn ensure() -> Result<()> {
 pub fn release_root(release: &str) -> Result<PathBuf> {
     let ask = || {
         go().env("GOTOOLCHAIN", release)
+            // Flags that are set for good may be unknown to a release that is older.
+            .env("GOFLAGS", "-mod=mod")
             .args(["env", "GOROOT"])
             .current_dir("/")
     };
@@ -53,6 +55,23 @@ pub fn release_root(release: &str) -> Result<PathBuf> {
         ))
         .read()?;
     Ok(PathBuf::from(root))
+}
+
+/// The `go` command of a release itself: a newer one that starts it would hand it settings that it
+/// does not know. Nothing of the caller's environment changes what it builds.
+pub fn at_release(release: &str) -> Result<Run> {
+    let program = release_root(release)?.join("bin").join("go");
+    let mut run = Run::new(program)
+        .env("GOTOOLCHAIN", "local")
+        .env("GOENV", "off")
+        .env("GOWORK", "off")
+        .env("GOOS", "linux")
+        .env("GOARCH", "amd64")
+        .env("CGO_ENABLED", "0");
+    for name in ["GOFLAGS", "GOEXPERIMENT", "GOAMD64"] {
+        run = run.without_env(name);
+    }
+    Ok(run)
 }
 
 /// Every Go module of the repository, in order.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, ebpf, figures, fuzz, golden_recordings, kernels, suite};
+use xtask::{bench, demo, ebpf, figures, fuzz, golden_recordings, kernels, matrix, suite};
 
 #[derive(Parser)]
 #[command(
@@ -31,6 +31,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Run live tests on other kernels, in a virtual machine
     Kernels(kernels::Options),
+    /// Trace what every Go release builds in every way, and write docs/SUPPORT.md
+    Matrix(matrix::Options),
     /// Measure what tracing costs on this machine
     Figures(figures::Options),
     /// Measure what tracing costs on this machine, beside other tracers
@@ -55,6 +57,7 @@ fn run() -> Result<()> {
         Command::GoldenRecordings => golden_recordings::run(),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Kernels(options) => kernels::run(&options),
+        Command::Matrix(options) => matrix::run(&options),
         Command::Figures(options) => figures::run(&options),
         Command::Bench(options) => bench::run(&options),
     }

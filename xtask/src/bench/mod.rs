@@ -7,7 +7,7 @@
 //! - [`report`] and [`statistics`] are what was found, [`markdown`] writes it.
 
 mod attach;
-mod child;
+pub(crate) mod child;
 mod cost;
 mod goals;
 mod http;

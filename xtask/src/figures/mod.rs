@@ -1,7 +1,7 @@
 //! `cargo xtask figures`: what tracing costs on this machine.
 
 mod attaching;
-mod machine;
+pub(crate) mod machine;
 mod measured;
 mod per_call;
 mod recording;

@@ -26,6 +26,7 @@ func Round() {
 	}
 	work.Count("callC", entered, returned)
 	work.Count("goBack", entered, returned)
+	entered, returned = 0, 0
 }
 
 //go:noinline

@@ -43,7 +43,7 @@ func Count(name string, entered, returned int64) {
 func enter(c *counts) { atomic.AddInt64(&c.entered, 1) }
 func exit(c *counts)  { atomic.AddInt64(&c.returned, 1) }
 
-// Report prints what happened since the program began.
+// Report prints what happened since the last report, or since the program began.
 func Report() {
 	print := func(what, name string, numbers ...int64) {
 		line := what + " " + name
@@ -53,8 +53,8 @@ func Report() {
 		os.Stdout.WriteString(line + "\n")
 	}
 	for _, c := range all {
-		print("entered", c.name, atomic.LoadInt64(&c.entered))
-		print("returned", c.name, atomic.LoadInt64(&c.returned))
+		print("entered", c.name, atomic.SwapInt64(&c.entered, 0))
+		print("returned", c.name, atomic.SwapInt64(&c.returned, 0))
 	}
 	print("deepest", descending.name, depth+1)
 	print("slept", sleeping.name, sleptInside, sleptAround)
