@@ -23,7 +23,7 @@ const SELECTIONS: [(&[&str], &[&str]); 5] = [
 /// Functions whose code and lines are looked at one by one.
 const MAX_FUNCTIONS: usize = 300;
 /// Addresses of a plan that are looked up as return addresses, too.
-const MAX_SITES: usize = 200;
+const MAX_SITES: usize = 60;
 
 /// Reads `file` to its end or the first error, and makes the plan that `choice` says.
 pub fn look_at(file: &[u8], choice: u8) {

@@ -166,7 +166,8 @@ fn stamp_of(mode: &Mode, source: &Path) -> Result<String> {
     collect(source, &mut files)?;
     files.sort();
     let mut hasher = DefaultHasher::new();
-    format!("{mode:?}").hash(&mut hasher);
+    let how = (mode.arguments, mode.environment, mode.after, mode.shape);
+    format!("{how:?}").hash(&mut hasher);
     for file in files {
         file.hash(&mut hasher);
         fs::read(&file)

@@ -19,8 +19,8 @@ import (
 
 var entered, returned int64
 
-// Round calls everything, and returns when all of it is over.
-func Round() {
+// CallBacks calls everything, and returns when all of it is over.
+func CallBacks() {
 	for i := 0; i < 10; i++ {
 		callC(3)
 	}
@@ -37,6 +37,7 @@ func callC(n int) int {
 	return n
 }
 
+//go:noinline
 //export goBack
 func goBack(n C.int) C.int {
 	if n > 0 {

@@ -4,5 +4,5 @@
 // Package foreign calls nothing, where there is no C.
 package foreign
 
-// Round calls nothing.
-func Round() {}
+// CallBacks calls nothing.
+func CallBacks() {}

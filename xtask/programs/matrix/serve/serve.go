@@ -19,7 +19,7 @@ func Serve() {
 		}
 		if letter[0] == '\n' {
 			work.Round()
-			foreign.Round()
+			foreign.CallBacks()
 			work.Report()
 			os.Stdout.WriteString("done\n")
 		}
