@@ -22,6 +22,8 @@ pub(super) struct BuildInfo<'data> {
     pub(super) main_module: Option<&'data str>,
     /// Import path of the main package, if it has one.
     pub(super) main_package: Option<&'data str>,
+    /// Built with `-buildmode=plugin`.
+    pub(super) is_plugin: bool,
 }
 
 /// Reads the section `.go.buildinfo`, or searches the segments when there is none.
@@ -79,6 +81,7 @@ fn parse<'data>(elf: &Elf<'data>, bytes: &'data [u8]) -> Option<BuildInfo<'data>
             .filter(|version| !version.is_empty() && *version != "unknown"),
         main_module: modules.and_then(main_module),
         main_package: modules.and_then(main_package),
+        is_plugin: modules.is_some_and(is_plugin),
     })
 }
 
@@ -124,6 +127,13 @@ fn field<'data>(modules: &'data [u8], key: &str) -> Option<&'data str> {
     })
 }
 
+/// Whether the settings say so (since Go 1.21; older plugins have no build information).
+fn is_plugin(modules: &[u8]) -> bool {
+    modules
+        .split(|byte| *byte == b'\n')
+        .any(|line| line == b"build\t-buildmode=plugin")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +155,13 @@ mod tests {
         assert_eq!(main_module(&with_markers(text)), None);
         assert_eq!(main_module(b"short"), None);
         assert_eq!(main_module(&with_markers("mod\nmod\t\n")), None);
+    }
+
+    #[test]
+    fn plugins_say_so() {
+        let text = "path\tp\nbuild\t-buildmode=plugin\nbuild\t-compiler=gc\n";
+        assert!(is_plugin(&with_markers(text)));
+        assert!(!is_plugin(&with_markers(&text.replace("plugin", "pie"))));
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl<'data> GoBinary<'data> {
             go_version,
             main_module,
             main_package,
+            is_plugin,
         } = build_info.unwrap_or_default();
         check_age(go_version)?;
         let module = moduledata::find(&elf, data, build_info.is_some())?;
@@ -124,7 +125,11 @@ impl<'data> GoBinary<'data> {
                 .iter()
                 .any(|name| elf.section_address(name).is_some()),
         };
-        let resolved = version::resolve(go_version, runtime_code::observe(&elf, &module), evidence);
+        let mut resolved =
+            version::resolve(go_version, runtime_code::observe(&elf, &module), evidence);
+        if is_plugin {
+            resolved.warnings.push(PLUGIN_WARNING.to_owned());
+        }
         Ok(Self {
             elf,
             module,
@@ -285,6 +290,10 @@ impl<'data> GoBinary<'data> {
         self.elf.file_offset(address)
     }
 }
+
+/// Only one file is probed, and `runtime.recovery` runs in another one.
+const PLUGIN_WARNING: &str = "it is a plugin, and the runtime at work is that of the program that loads it: \
+     calls that a recovered panic ends are shown as `exit lost`";
 
 fn check_age(go_version: Option<&str>) -> Result<(), BinaryError> {
     match go_version {

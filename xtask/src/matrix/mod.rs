@@ -17,7 +17,7 @@ use crate::bench::child::{Child, Stdout};
 use crate::ebpf::install;
 use crate::process::{self, Run, as_root};
 use crate::workspace;
-use modes::{MODES, Mode};
+use modes::{MODES, Mode, Shape};
 use program::Program;
 
 /// One release of each minor version, the oldest first: the last one that the module proxy has,
@@ -43,6 +43,9 @@ pub const CORE_RELEASES: [&str; 4] = ["go1.17.13", "go1.21.13", "go1.24.9", "go1
 /// What is followed: every function of the program but `main`.
 const PATTERNS: &str = "*/matrix/work.*,*/matrix/foreign.*";
 const PATTERNS_WITHOUT_C: &str = "*/matrix/work.*";
+
+/// Minor version of the first release whose plugins have build information.
+const TELLS_THAT_IT_IS_A_PLUGIN: u32 = 21;
 
 /// What the tracer needs at most to begin, or to end.
 const TRACER_AT_MOST: Duration = Duration::from_secs(120);
@@ -73,7 +76,9 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     /// All calls, depths and the duration were right, with RET probes and with observers.
-    Exact { calls: u64, functions: usize },
+    Exact(String),
+    /// The same but for how calls ended that a recovered panic ended.
+    ExactButForPanics(String),
     /// The tracer refused the file, as it has to.
     Refused(String),
     /// The tracer showed something else than what happened, or refused what it should not.
@@ -88,7 +93,8 @@ impl Outcome {
     /// One word for tables.
     fn word(&self) -> &'static str {
         match self {
-            Self::Exact { .. } => "exact",
+            Self::Exact(_) => "exact",
+            Self::ExactButForPanics(_) => "exact, but",
             Self::Refused(_) => "refused",
             Self::Wrong(_) => "WRONG",
             Self::DoesNotRun(_) => "does not run",
@@ -99,8 +105,9 @@ impl Outcome {
     /// The rest.
     fn remark(&self) -> String {
         match self {
-            Self::Exact { calls, functions } => format!("{calls} calls of {functions} functions"),
-            Self::Refused(text)
+            Self::Exact(text)
+            | Self::ExactButForPanics(text)
+            | Self::Refused(text)
             | Self::Wrong(text)
             | Self::DoesNotRun(text)
             | Self::NotBuilt(text) => text.clone(),
@@ -148,7 +155,7 @@ pub fn core(tracer: &Path) -> Result<()> {
     let modes: Vec<_> = MODES.iter().filter(|mode| mode.is_core).collect();
     install_what_is_missing(true)?;
     for row in rows(tracer, &modes, &CORE_RELEASES)? {
-        if !matches!(row.result, Outcome::Exact { .. }) {
+        if !matches!(row.result, Outcome::Exact(_)) {
             bail!("{} of {} is not exact, see above", row.mode, row.release);
         }
     }
@@ -234,7 +241,14 @@ fn outcome(tracer: &Path, mode: &Mode, release: &str) -> Outcome {
     let mut calls = 0;
     let mut functions = 0;
     for promote in ["off", "all"] {
-        match traced_round(tracer, &built.traced, patterns, promote, &mut program) {
+        let is_plugin = mode.shape == Shape::Plugin;
+        let allowed = truth::Allowed {
+            late_ends: promote == "all",
+            lost_unwinding: is_plugin,
+            has_to_be_said: is_plugin && minor(release) >= TELLS_THAT_IT_IS_A_PLUGIN,
+        };
+        let arguments = ["--promote", promote, "-u", patterns];
+        match traced_round(tracer, &built.traced, &arguments, allowed, &mut program) {
             Ok(truth) => {
                 calls += truth.total();
                 functions = truth.calls.len();
@@ -247,10 +261,20 @@ fn outcome(tracer: &Path, mode: &Mode, release: &str) -> Outcome {
             }
         }
     }
-    match program.finish() {
-        Ok(()) => Outcome::Exact { calls, functions },
-        Err(error) => Outcome::Wrong(in_a_line(&format!("{error:#}"))),
+    if let Err(error) = program.finish() {
+        return Outcome::Wrong(in_a_line(&format!("{error:#}")));
     }
+    let counted = format!("{calls} calls of {functions} functions");
+    if mode.shape != Shape::Plugin {
+        return Outcome::Exact(counted);
+    }
+    let said = match minor(release) {
+        ..TELLS_THAT_IT_IS_A_PLUGIN => "",
+        TELLS_THAT_IT_IS_A_PLUGIN.. => ", which is said when tracing begins",
+    };
+    Outcome::ExactButForPanics(format!(
+        "{counted}; those that a recovered panic ended are shown as `exit lost`{said}"
+    ))
 }
 
 /// Runs the tracer on a file that it has to refuse with a message that has these words.
@@ -277,14 +301,15 @@ fn refusal(tracer: &Path, file: &Path, words: &str) -> Outcome {
 fn traced_round(
     tracer: &Path,
     file: &Path,
-    patterns: &str,
-    promote: &str,
+    arguments: &[&str],
+    allowed: truth::Allowed,
     program: &mut Program,
 ) -> Result<truth::Truth> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let trace = folder.path().join("trace.jsonl");
     let run = as_root(tracer)
-        .args(["--promote", promote, "-f", "jsonl", "-u", patterns, "-o"])
+        .args(arguments)
+        .args(["-f", "jsonl", "-o"])
         .args([&trace, file]);
     let tracing = Child::start(run, Stdout::Discarded)?;
     tracing
@@ -294,7 +319,11 @@ fn traced_round(
     tracing.interrupt()?;
     let ended = tracing.finish(TRACER_AT_MOST)?;
     let text = std::fs::read_to_string(&trace).context("the tracer wrote nothing")?;
-    let mut differences = truth.differences(&text, promote == "all")?;
+    let is_said = ended.lines.iter().any(|line| line.contains("is a plugin"));
+    if allowed.has_to_be_said && !is_said {
+        bail!("the tracer does not say that it is a plugin");
+    }
+    let mut differences = truth.differences(&text, allowed)?;
     let summary = ended.lines.iter().find(|line| line.starts_with("summary:"));
     match summary {
         Some(summary) if summary.contains("lost entries 0, lost exits 0") => {}

@@ -101,10 +101,7 @@ mod tests {
         let rows = [Row {
             mode: "pie",
             release: "go1.24.9",
-            result: Outcome::Exact {
-                calls: 7,
-                functions: 2,
-            },
+            result: Outcome::Exact("7 calls of 2 functions".to_owned()),
         }];
         let text = text(&rows, "a machine", "6.18");
         assert!(text.contains(

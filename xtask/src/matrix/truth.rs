@@ -14,6 +14,18 @@ pub struct Calls {
     pub returned: u64,
 }
 
+/// What a trace may say of calls that it cannot know better.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allowed {
+    /// Ends are told of late, as `approximate`.
+    pub late_ends: bool,
+    /// Calls that were unwound are told of as `exit_lost`: what unwinds those of a plugin is in the
+    /// program that loads it.
+    pub lost_unwinding: bool,
+    /// The tracer has to say that beforehand.
+    pub has_to_be_said: bool,
+}
+
 /// What happened in one round of the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truth {
@@ -62,8 +74,7 @@ impl Truth {
 
     /// What a trace, written as JSON Lines, says otherwise; empty if it is right.
     ///
-    /// `is_promoted`: ends may be told of late, as `approximate`.
-    pub fn differences(&self, json_lines: &str, is_promoted: bool) -> Result<Vec<String>> {
+    pub fn differences(&self, json_lines: &str, allowed: Allowed) -> Result<Vec<String>> {
         let mut traced = BTreeMap::<&str, Traced>::new();
         let mut differences = Vec::new();
         let lines: Vec<Line> = json_lines
@@ -81,7 +92,7 @@ impl Truth {
         }
         for (name, calls) in &self.calls {
             let traced = traced.get(name.as_str()).cloned().unwrap_or_default();
-            differences.extend(traced.differences(name, *calls, is_promoted));
+            differences.extend(traced.differences(name, *calls, allowed));
         }
         if let Some((name, expected)) = &self.deepest {
             let traced = traced.get(name.as_str()).cloned().unwrap_or_default();
@@ -92,8 +103,9 @@ impl Truth {
         }
         if let Some((name, inside, around)) = &self.slept {
             let traced = traced.get(name.as_str()).cloned().unwrap_or_default();
-            let is_right =
-                |duration: &u64| *inside <= *duration && (is_promoted || *duration <= *around);
+            let is_right = |duration: &u64| {
+                *inside <= *duration && (allowed.late_ends || *duration <= *around)
+            };
             if !(traced.durations_ns.len() == 1 && traced.durations_ns.iter().all(is_right)) {
                 differences.push(format!(
                     "{name} took {inside} to {around} ns and is shown with {:?}",
@@ -141,14 +153,23 @@ impl Traced {
         self.durations_ns.extend(line.duration_ns);
     }
 
-    fn differences(&self, name: &str, truth: Calls, is_promoted: bool) -> Option<String> {
+    fn differences(&self, name: &str, truth: Calls, allowed: Allowed) -> Option<String> {
         let ended = |how: &str| self.ended.get(how).copied().unwrap_or_default();
-        let late = if is_promoted { ended("approximate") } else { 0 };
-        let unwound = truth.entered.checked_sub(truth.returned)?;
+        let late = if allowed.late_ends {
+            ended("approximate")
+        } else {
+            0
+        };
+        let unwound = truth.entered.saturating_sub(truth.returned);
+        let lost = if allowed.lost_unwinding {
+            ended("exit_lost")
+        } else {
+            0
+        };
         let is_right = self.calls == truth.entered
             && ended("returned") <= truth.returned
-            && ended("unwound") <= unwound
-            && ended("returned") + ended("unwound") + late == self.calls;
+            && ended("unwound") + lost <= unwound
+            && ended("returned") + ended("unwound") + lost + late == self.calls;
         (!is_right).then(|| {
             format!(
                 "{name}: {} calls, {:?} instead of {} calls, {} returned, {unwound} unwound",
@@ -178,7 +199,9 @@ mod tests {
         let mut lines = vec![call("g", "returned", 0), call("f", "unwound", 1)];
         lines.extend((0..599).map(|number| call("f", "returned", number % 2)));
         change(&mut lines);
-        truth().differences(&lines.join("\n"), false).unwrap()
+        truth()
+            .differences(&lines.join("\n"), Allowed::default())
+            .unwrap()
     }
 
     #[test]
@@ -200,6 +223,36 @@ mod tests {
         assert_eq!(trace(long).len(), 1);
         let lost = |lines: &mut Vec<String>| lines.push(r#"{"type":"lost"}"#.to_owned());
         assert_eq!(trace(lost), ["a line of type lost"]);
+    }
+
+    #[test]
+    fn what_is_allowed_is_no_difference() {
+        let lines = [
+            r#"{"type":"call","function":"f","ended":"exit_lost"}"#,
+            r#"{"type":"call","function":"f","ended":"approximate"}"#,
+        ];
+        let truth = Truth {
+            calls: [(
+                "f".to_owned(),
+                Calls {
+                    entered: 2,
+                    returned: 1,
+                },
+            )]
+            .into(),
+            ..Truth::default()
+        };
+        let text = lines.join("\n");
+        for (late_ends, lost_unwinding, expected) in
+            [(true, true, 0), (true, false, 1), (false, true, 1)]
+        {
+            let allowed = Allowed {
+                late_ends,
+                lost_unwinding,
+                ..Allowed::default()
+            };
+            assert_eq!(truth.differences(&text, allowed).unwrap().len(), expected);
+        }
     }
 
     #[test]
