@@ -13,8 +13,15 @@ use crate::workspace;
 /// The oldest Go that can fetch other releases by itself.
 const OLDEST_LAUNCHER: (u32, u32) = (1, 21);
 
-/// The oldest and the newest Go release that tests build their programs with.
-pub const TESTED_RELEASES: [&str; 2] = ["go1.21.13", "go1.27.3"];
+/// The Go releases that tests build their programs with.
+pub const TESTED_RELEASES: [&str; 6] = [
+    "go1.17.13",
+    "go1.18.10",
+    "go1.20.14",
+    "go1.21.13",
+    "go1.24.9",
+    "go1.27.3",
+];
 
 /// A `go` command.
 pub fn go() -> Run {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::bench;
 use crate::ebpf::install;
 use crate::go;
+use crate::matrix;
 use crate::process::{self, Run};
 use crate::readers;
 use crate::workspace;
@@ -50,7 +51,8 @@ pub fn run(options: &Options) -> Result<()> {
     if options.filter.is_none() {
         // Its timings are worth nothing here, so the tracer of the tests will do.
         let tracer = workspace::target_dir()?.join("debug").join("gofuncgraph");
-        bench::smoke(tracer).context("the benchmark does not work any more")?;
+        bench::smoke(tracer.clone()).context("the benchmark does not work any more")?;
+        matrix::core(&tracer).context("docs/SUPPORT.md is not true any more")?;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ pub use package::{package_of, readable_name};
 use build_info::BuildInfo;
 use elf::Elf;
 use moduledata::Module;
-use version::{Resolved, SectionEvidence};
+use version::{FileEvidence, Resolved};
 
 /// A Go executable, read lazily from its bytes.
 pub struct GoBinary<'data> {
@@ -118,7 +118,8 @@ impl<'data> GoBinary<'data> {
             .or_else(|| runtime_code::build_version(&elf, &module))
             .or(go_version);
         check_age(go_version)?;
-        let evidence = SectionEvidence {
+        let evidence = FileEvidence {
+            table_of: module.pclntab.minor_versions(),
             has_sections: elf.has_sections(),
             has_go_module: elf.section_address(".go.module").is_some(),
             has_go_type: [".go.type", ".data.rel.ro.go.type"]

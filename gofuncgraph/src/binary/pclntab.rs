@@ -1,17 +1,19 @@
 //! The table of functions that every Go program carries, as Go 1.17 to 1.27 lay it out
 //! (Go: src/runtime/symtab.go `pcHeader`, src/runtime/runtime2.go `_func`).
 
+use std::ops::RangeInclusive;
+
 use super::pc_value;
 
 /// First word of the newest layout.
 const MAGIC: u32 = 0xffff_fff1;
 /// First words of the layouts that are read here.
 const SHAPES: [(u32, Shape); 3] = [
-    (MAGIC, Shape::new(8, 10)),
-    // Go 1.18 and 1.19: records have no start line yet.
-    (0xffff_fff0, Shape::new(8, 9)),
-    // Go 1.16 and 1.17: entries have addresses, and the header has no start of text yet.
-    (0xffff_fffa, Shape::new(16, 10)),
+    (MAGIC, Shape::new(20, u32::MAX, 8, 10)),
+    // Records have no start line yet.
+    (0xffff_fff0, Shape::new(18, 19, 8, 9)),
+    // Entries have addresses, and the header has no start of text yet.
+    (0xffff_fffa, Shape::new(16, 17, 16, 10)),
 ];
 /// First words of older layouts.
 const OLDER_MAGICS: [(u32, &str); 1] = [(0xffff_fffb, "a release before Go 1.16")];
@@ -23,6 +25,9 @@ const NAME_MAX_LENGTH: usize = 1 << 16;
 /// What differs between the layouts that are read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
+    /// Minor versions of the releases that write it.
+    first_minor: u32,
+    last_minor: u32,
     /// An entry is two numbers of half this size: where the function is, and its record.
     entry_size: usize,
     /// Which 4 bytes of a record the funcID begins.
@@ -30,8 +35,10 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    const fn new(entry_size: usize, id_field: usize) -> Self {
+    const fn new(first_minor: u32, last_minor: u32, entry_size: usize, id_field: usize) -> Self {
         Self {
+            first_minor,
+            last_minor,
             entry_size,
             id_field,
         }
@@ -218,6 +225,11 @@ impl<'data> Pclntab<'data> {
     /// Where the names begin, from the start of the table.
     pub(super) fn names_offset(&self) -> u64 {
         self.names_offset
+    }
+
+    /// Minor versions of the Go releases that write such a table.
+    pub(super) fn minor_versions(&self) -> RangeInclusive<u32> {
+        self.shape.first_minor..=self.shape.last_minor
     }
 
     /// The address that offsets count from, where the table itself has addresses; else they

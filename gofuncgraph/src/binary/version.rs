@@ -7,15 +7,18 @@
 //! 2. In src/runtime/runtime2.go compare `g` up to `goid` and `m` up to `curg` with the release
 //!    before; in src/internal/abi/symtab.go compare the list of `FuncID`. If `goid`, `curg` or
 //!    `FuncIDWrapper` moved, add a row to [`ROWS`]; it counts from that release on.
-//! 3. In src/internal/abi/symtab.go see that `CurrentPCLnTabMagic` is still 0xfffffff1; in
+//! 3. In src/internal/abi/symtab.go see that `CurrentPCLnTabMagic` is still 0xfffffff1 (else the
+//!    new layout goes into `SHAPES` of `pclntab.rs`); in
 //!    src/runtime see that `pcHeader`, `_func` and the first 24 words of `moduledata` are as
 //!    `pclntab.rs` and `moduledata.rs` read them.
 //! 4. In src/runtime/symtab.go count the words of `moduledata` up to `gofunc`: if it moved, add a
 //!    row to [`FUNCTION_DATA_BASES`]. In src/runtime/symtabinl.go see that `inlinedCall` is as
 //!    `inline_tree.rs` reads it, and in src/internal/abi/symtab.go that `PCDATA_InlTreeIndex` is
 //!    2 and `FUNCDATA_InlTree` 3.
-//! 5. Raise [`NEWEST_MINOR`] and run the tests: they compare the table with the code of the
+//! 5. Raise [`NEWEST_MINOR`], go through the list in docs/SUPPORT.md, and run the tests: they compare the table with the code of the
 //!    runtime (`runtime_code.rs`) for every release.
+
+use std::ops::RangeInclusive;
 
 use super::RuntimeOffsets;
 use super::inline_tree::NodeLayout;
@@ -58,9 +61,11 @@ const fn row(first_minor: u32, goid: u32, curg: u32, wrapper_id: u8) -> Row {
     }
 }
 
-/// Sections that tell something about the release.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct SectionEvidence {
+/// What tells something about the release beside its version and its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FileEvidence {
+    /// Minor versions of the releases that write such a function table.
+    pub(super) table_of: RangeInclusive<u32>,
     /// There are sections at all.
     pub(super) has_sections: bool,
     /// `.go.module`, since Go 1.26.
@@ -116,7 +121,7 @@ fn minor(version: &str) -> Option<u32> {
 pub(super) fn resolve(
     version: Option<&str>,
     observed: ObservedRuntime,
-    evidence: SectionEvidence,
+    evidence: FileEvidence,
 ) -> Resolved {
     let mut warnings = Vec::new();
     let known = version.and_then(|version| Some((version, minor(version)?)));
@@ -126,7 +131,7 @@ pub(super) fn resolve(
             (version.to_owned(), minor)
         }
         (None, text) => {
-            let (version, minor) = guess(observed, evidence);
+            let (version, minor) = guess(observed, &evidence);
             let reason = match text {
                 Some(text) => format!("the Go version {text:?} of the file is not known"),
                 None => "the file does not tell its Go version".to_owned(),
@@ -202,26 +207,26 @@ fn row_of(minor: u32) -> Row {
 }
 
 /// The releases that the code and the sections allow, in words, and one of them.
-fn guess(observed: ObservedRuntime, evidence: SectionEvidence) -> (String, u32) {
+fn guess(observed: ObservedRuntime, evidence: &FileEvidence) -> (String, u32) {
     let fits = |minor: u32| {
         let row = row_of(minor);
         let agrees = observed.goid.is_none_or(|goid| goid == row.offsets.goid)
             && observed.curg.is_none_or(|curg| curg == row.offsets.curg)
             && observed.wrapper_id.is_none_or(|id| id == row.wrapper_id);
         let sections = match evidence {
-            SectionEvidence {
+            FileEvidence {
                 has_go_type: true, ..
             } => minor >= 27,
-            SectionEvidence {
+            FileEvidence {
                 has_go_module: true,
                 ..
             } => minor >= 26,
-            SectionEvidence {
+            FileEvidence {
                 has_sections: true, ..
             } => minor <= 25,
             _ => true,
         };
-        agrees && sections
+        agrees && sections && evidence.table_of.contains(&minor)
     };
     let candidates: Vec<u32> = (OLDEST_MINOR..=NEWEST_MINOR)
         .filter(|minor| fits(*minor))
@@ -246,6 +251,18 @@ mod tests {
         wrapper_id: Some(23),
     };
 
+    impl Default for FileEvidence {
+        /// Nothing but a table of the newest layout.
+        fn default() -> Self {
+            Self {
+                table_of: 20..=u32::MAX,
+                has_sections: false,
+                has_go_module: false,
+                has_go_type: false,
+            }
+        }
+    }
+
     fn offsets(goid: u32, curg: u32) -> RuntimeOffsets {
         RuntimeOffsets { goid, curg }
     }
@@ -265,19 +282,22 @@ mod tests {
         ] {
             assert_eq!(minor(text), expected, "{text}");
         }
-        assert!(is_too_old("go1.20.14"));
-        assert!(!is_too_old("go1.21.0"));
+        assert!(is_too_old("go1.16.15"));
+        assert!(!is_too_old("go1.17.0"));
         assert!(!is_too_old("unknown"));
         assert!(!looks_like_version("built with go1.21"));
     }
 
     #[test]
     fn every_release_has_its_row() {
-        let rows = (20..=29).map(|minor| {
+        let rows = (17..=29).map(|minor| {
             let row = row_of(minor);
             (row.offsets.goid, row.offsets.curg, row.wrapper_id)
         });
         let expected = [
+            (152, 192, 22),
+            (152, 192, 21),
+            (152, 192, 21),
             (152, 192, 21),
             (152, 192, 21),
             (152, 192, 22),
@@ -294,13 +314,13 @@ mod tests {
 
     #[test]
     fn a_release_that_agrees_with_its_code_needs_no_warning() {
-        let resolved = resolve(Some("go1.26.8"), CODE_OF_1_26, SectionEvidence::default());
+        let resolved = resolve(Some("go1.26.8"), CODE_OF_1_26, FileEvidence::default());
         assert_eq!(resolved.version, "go1.26.8");
         assert_eq!(resolved.offsets, offsets(152, 184));
         assert_eq!(resolved.wrapper_id, 23);
         assert_eq!(resolved.warnings, [""; 0]);
         let unseen = ObservedRuntime::default();
-        let resolved = resolve(Some("go1.23.1"), unseen, SectionEvidence::default());
+        let resolved = resolve(Some("go1.23.1"), unseen, FileEvidence::default());
         assert_eq!(resolved.offsets, offsets(160, 192));
         assert_eq!(resolved.warnings, [""; 0]);
     }
@@ -311,7 +331,7 @@ mod tests {
             goid: Some(168),
             ..CODE_OF_1_26
         };
-        let resolved = resolve(Some("go1.26.8"), observed, SectionEvidence::default());
+        let resolved = resolve(Some("go1.26.8"), observed, FileEvidence::default());
         assert_eq!(resolved.offsets, offsets(168, 184));
         let [warning] = resolved.warnings.as_slice() else {
             panic!("one warning: {:?}", resolved.warnings);
@@ -322,7 +342,7 @@ mod tests {
     #[test]
     fn unchecked_releases_are_named() {
         let warnings =
-            |version| resolve(Some(version), CODE_OF_1_26, SectionEvidence::default()).warnings;
+            |version| resolve(Some(version), CODE_OF_1_26, FileEvidence::default()).warnings;
         assert!(warnings("go1.31.2")[0].contains("newer than Go 1.27"));
         assert!(warnings("devel go1.28-abcdef")[0].contains("newer than Go 1.27"));
         assert!(warnings("go1.26-devel_abcdef")[0].contains("development version"));
@@ -331,17 +351,21 @@ mod tests {
 
     #[test]
     fn releases_are_told_apart_without_a_version() {
-        let sections = SectionEvidence {
+        let sections = FileEvidence {
             has_sections: true,
-            ..SectionEvidence::default()
+            ..FileEvidence::default()
         };
-        let module = SectionEvidence {
+        let module = FileEvidence {
             has_go_module: true,
-            ..sections
+            ..sections.clone()
         };
-        let types = SectionEvidence {
+        let types = FileEvidence {
             has_go_type: true,
-            ..module
+            ..module.clone()
+        };
+        let table_of = |table_of| FileEvidence {
+            table_of,
+            ..sections.clone()
         };
         let observed = |goid, curg, wrapper_id| ObservedRuntime {
             goid: Some(goid),
@@ -349,11 +373,33 @@ mod tests {
             wrapper_id: Some(wrapper_id),
         };
         for (observed, evidence, version, expected) in [
-            (observed(152, 192, 21), sections, "go1.21", (152, 192, 21)),
-            (observed(152, 192, 22), sections, "go1.22", (152, 192, 22)),
+            (
+                observed(152, 192, 22),
+                table_of(16..=17),
+                "go1.17",
+                (152, 192, 22),
+            ),
+            (
+                observed(152, 192, 21),
+                table_of(18..=19),
+                "go1.18 to go1.19",
+                (152, 192, 21),
+            ),
+            (
+                observed(152, 192, 21),
+                sections.clone(),
+                "go1.20 to go1.21",
+                (152, 192, 21),
+            ),
+            (
+                observed(152, 192, 22),
+                sections.clone(),
+                "go1.22",
+                (152, 192, 22),
+            ),
             (
                 observed(160, 192, 22),
-                sections,
+                sections.clone(),
                 "go1.23 to go1.24",
                 (160, 192, 22),
             ),
@@ -362,14 +408,14 @@ mod tests {
             (CODE_OF_1_26, types, "go1.27 or newer", (152, 184, 23)),
             (
                 CODE_OF_1_26,
-                SectionEvidence::default(),
+                FileEvidence::default(),
                 "go1.25 or newer",
                 (152, 184, 23),
             ),
             (
                 ObservedRuntime::default(),
-                SectionEvidence::default(),
-                "go1.21 or newer",
+                FileEvidence::default(),
+                "go1.20 or newer",
                 (152, 184, 23),
             ),
         ] {

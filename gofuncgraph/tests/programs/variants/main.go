@@ -30,15 +30,12 @@ func deferring(f func()) (err error) {
 	return nil
 }
 
-//go:noinline
-func Map[T, U any](in []T, f func(T) U) []U {
-	out := make([]U, 0, len(in))
-	for _, v := range in {
-		out = append(out, f(v))
-	}
-	return out
-}
+// generic is nil for releases without generics.
+var generic func() []string
 
 func main() {
-	fmt.Println(increment(outer{&inner{}}), deferring(func() { panic(1) }), Map([]int{1, 2}, func(n int) string { return fmt.Sprint(n) }), len(os.Args))
+	fmt.Println(increment(outer{&inner{}}), deferring(func() { panic(1) }), len(os.Args))
+	if generic != nil {
+		fmt.Println(generic())
+	}
 }
