@@ -6,7 +6,7 @@
 //!   ask it for pages, run the tracer on it and read what it printed.
 //! - [`readers`] installs the programs that read formats in tests.
 //! - [`line_program`] runs Go programs that measure themselves.
-//! - [`bench`], [`demo`], [`suite`], [`figures`], [`fuzz`], [`kernels`], [`matrix`] and [`golden_recordings`] are the other
+//! - [`bench`], [`demo`], [`suite`], [`figures`], [`fuzz`], [`kernels`], [`matrix`], [`realworld`] and [`golden_recordings`] are the other
 //!   commands.
 //!
 //! Nothing here needs a nightly compiler, and nothing but the tracer itself runs as root.
@@ -25,6 +25,7 @@ pub mod line_program;
 pub mod matrix;
 pub mod process;
 pub mod readers;
+pub mod realworld;
 pub mod suite;
 pub mod tracer;
 pub mod tree_text;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, ebpf, figures, fuzz, golden_recordings, kernels, matrix, suite};
+use xtask::{
+    bench, demo, ebpf, figures, fuzz, golden_recordings, kernels, matrix, realworld, suite,
+};
 
 #[derive(Parser)]
 #[command(
@@ -33,6 +35,8 @@ enum Command {
     Kernels(kernels::Options),
     /// Trace what every Go release builds in every way, and write docs/SUPPORT.md
     Matrix(matrix::Options),
+    /// Trace well-known programs while they work, and write docs/SUPPORT.md
+    Realworld(realworld::Options),
     /// Measure what tracing costs on this machine
     Figures(figures::Options),
     /// Measure what tracing costs on this machine, beside other tracers
@@ -58,6 +62,7 @@ fn run() -> Result<()> {
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Kernels(options) => kernels::run(&options),
         Command::Matrix(options) => matrix::run(&options),
+        Command::Realworld(options) => realworld::run(&options),
         Command::Figures(options) => figures::run(&options),
         Command::Bench(options) => bench::run(&options),
     }

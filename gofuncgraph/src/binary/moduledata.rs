@@ -104,6 +104,12 @@ fn read_table<'data>(
         });
     }
     let pclntab = Pclntab::parse(bytes).map_err(garbled)?;
+    if pclntab.first_address() == Some(0) {
+        return Err(garbled(
+            "the table of Go 1.17 has addresses, which this linker (lld?) left to the loader to fill in"
+                .to_owned(),
+        ));
+    }
     let (module_data, text) = find_text(elf, address, &pclntab)
         .ok_or_else(|| garbled("the table has no module data that agrees with it".to_owned()))?;
     // Obfuscators encrypt what the records say about their functions.

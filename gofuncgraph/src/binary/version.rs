@@ -87,7 +87,7 @@ pub(super) struct Resolved {
     pub(super) inline_nodes: NodeLayout,
 }
 
-/// For instance `Go 1.21 to Go 1.27`.
+/// For instance `Go 1.17 to Go 1.27`.
 pub(super) fn supported_range() -> String {
     format!("Go 1.{OLDEST_MINOR} to Go 1.{NEWEST_MINOR}")
 }

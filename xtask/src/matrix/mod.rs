@@ -4,7 +4,7 @@
 mod build;
 mod modes;
 mod program;
-mod support;
+pub(crate) mod support;
 mod truth;
 
 use std::ffi::OsStr;
@@ -221,9 +221,16 @@ fn install_what_is_missing(is_core: bool) -> Result<()> {
 fn outcome(tracer: &Path, mode: &Mode, release: &str) -> Outcome {
     let built = match build::build(mode, release) {
         Ok(built) => built,
-        Err(error) => return Outcome::NotBuilt(in_a_line(&format!("{error:#}"))),
+        Err(error) => {
+            // What the compiler or the linker says follows the command.
+            let text = format!("{error:#}");
+            let said = text
+                .split_once('\n')
+                .map_or(text.as_str(), |(_, said)| said);
+            return Outcome::NotBuilt(in_a_line(said));
+        }
     };
-    if let Some(words) = mode.refused_with {
+    if let Some((words, _)) = mode.refused_with.filter(|(_, from)| minor(release) < *from) {
         return refusal(tracer, &built.traced, words);
     }
     let mut program = match Program::start(built.run()) {
@@ -335,10 +342,16 @@ fn traced_round(
     Ok(truth)
 }
 
-/// Of a long message the beginning and the end, in a line.
+/// The beginning of a message, in a line, without folders of this machine.
 fn in_a_line(text: &str) -> String {
-    const LIMIT: usize = 400;
-    let words: Vec<&str> = text.split_whitespace().collect();
+    const LIMIT: usize = 300;
+    let words: Vec<&str> = text
+        .split_whitespace()
+        .map(|word| match word.trim_matches(['(', ')', ':', '\'', '`']) {
+            path if path.starts_with('/') => path.rsplit('/').next().unwrap_or_default(),
+            _ => word,
+        })
+        .collect();
     let line = words.join(" ").replace('|', "\\|");
     match line.char_indices().nth(LIMIT) {
         Some((end, _)) => format!("{} …", &line[..end]),
@@ -364,6 +377,10 @@ mod tests {
     #[test]
     fn messages_fit_into_a_table() {
         assert_eq!(in_a_line("a\n  b | c\n"), "a b \\| c");
+        assert_eq!(
+            in_a_line("cannot run `/home/me/go`: no"),
+            "cannot run go no"
+        );
         assert!(in_a_line(&"long ".repeat(1000)).ends_with('…'));
     }
 }

@@ -19,8 +19,9 @@ pub struct Mode {
     pub first_minor: u32,
     /// Whether the tests run it, too, with a few releases.
     pub is_core: bool,
-    /// Words of the message that the file is refused with, where it has to be.
-    pub refused_with: Option<&'static str>,
+    /// Words of the message that the file is refused with, where it has to be, and the minor version
+    /// from which on it is traced.
+    pub refused_with: Option<(&'static str, u32)>,
 }
 
 /// What is done with a file that was built.
@@ -147,6 +148,7 @@ pub const MODES: &[Mode] = &[
             "-ldflags=-linkmode=external -extldflags=-fuse-ld=lld",
         ],
         environment: CGO,
+        refused_with: Some(("left to the loader", 18)),
         ..PLAIN
     },
     Mode {
@@ -263,14 +265,14 @@ pub const MODES: &[Mode] = &[
         name: "386",
         recipe: "`GOARCH=386`",
         environment: &[("GOARCH", "386")],
-        refused_with: Some("32-bit"),
+        refused_with: Some(("32-bit", u32::MAX)),
         ..PLAIN
     },
     Mode {
         name: "arm64",
         recipe: "`GOARCH=arm64`",
         environment: &[("GOARCH", "arm64")],
-        refused_with: Some("arm64"),
+        refused_with: Some(("arm64", u32::MAX)),
         ..PLAIN
     },
 ];
