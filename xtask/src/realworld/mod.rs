@@ -105,7 +105,11 @@ fn trace(tracer: &Path, program: &RealProgram) -> Result<Traced> {
         .arg("version")
         .arg(&binary)
         .read()?;
-    let release = release.rsplit(' ').next().unwrap_or_default().to_owned();
+    let release = release.rsplit(' ').next().unwrap_or_default();
+    let release = match release.starts_with("go1.") {
+        true => release.to_owned(),
+        false => "not told by `go version`".to_owned(),
+    };
 
     let begun = Instant::now();
     let expected = work(program, &binary)?;
