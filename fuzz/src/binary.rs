@@ -56,6 +56,9 @@ pub fn look_at(file: &[u8], choice: u8) {
 }
 
 fn read_functions(binary: &GoBinary<'_>) {
+    if let Err(error) = binary.inlined_calls() {
+        assert!(!error.to_string().is_empty());
+    }
     for (number, function) in binary.functions().enumerate() {
         let function = match function {
             Ok(function) => function,
@@ -100,7 +103,7 @@ fn check_plan(binary: &GoBinary<'_>, plan: &ProbePlan, file_size: u64) {
 
     let _ = signal_panic_site(binary);
     let starts: HashSet<_> = plan.functions.iter().map(|it| it.start).collect();
-    let callers = DirectCallers::find(binary, &starts);
+    let callers = DirectCallers::find(binary, &starts, &|| true);
     let mut symbols = BinarySymbols::new(binary, plan);
     for (id, site) in plan.sites_with_ids().take(MAX_SITES) {
         let _ = symbols.return_site(id);
