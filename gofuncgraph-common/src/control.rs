@@ -31,6 +31,18 @@ pub struct Control {
     pub enabled: u32,
     /// 1: the next record past the wakeup threshold wakes the reader and sets this to 0.
     pub wakeup_armed: u32,
+    /// Of the cookies of RETs, those whose hits are counted outside of trees: while probes are
+    /// replaced there are two at a RET. See [`ret_cookie`].
+    pub returns_generation: u32,
+}
+
+/// The cookie of a RET: its site, and in the upper bits which of the links it belongs to that
+/// replace each other.
+pub mod ret_cookie {
+    /// The site.
+    pub const SITE_MASK: u32 = (1 << 30) - 1;
+    /// By how much the generation is shifted: 1 and 2 by turns, 0 of what is never replaced.
+    pub const GENERATION_SHIFT: u32 = 30;
 }
 
 /// Bits of [`SiteState::flags`].
@@ -159,7 +171,8 @@ const _: () = {
     assert!(offset_of!(TraceConfig, thread_features_offset_bytes) == 28);
     assert!(offset_of!(TraceConfig, curg_offset_bytes) == 4);
     assert!(offset_of!(TraceConfig, wakeup_threshold_bytes) == 8);
-    assert!(size_of::<Control>() == 8);
+    assert!(size_of::<Control>() == 12);
+    assert!(offset_of!(Control, returns_generation) == 8);
     assert!(offset_of!(Control, wakeup_armed) == 4);
     assert!(size_of::<SiteState>() == 16);
     assert!(offset_of!(SiteState, tier) == 4);

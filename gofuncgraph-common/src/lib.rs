@@ -13,7 +13,7 @@ mod records;
 pub use control::{
     Control, GoroutineKey, GoroutineState, MAX_CHAIN, NO_SITE, ProcessState, ReturnPlace,
     SiteState, TraceConfig, UNOBSERVED_FRAMES, UnobservedFrame, goroutine_flags, process_flags,
-    site_flags,
+    ret_cookie, site_flags,
 };
 pub use counters::{COUNTER_COUNT, Counter};
 pub use records::{

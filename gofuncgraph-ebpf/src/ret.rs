@@ -3,7 +3,10 @@
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_get_attach_cookie;
 use aya_ebpf::programs::ProbeContext;
-use gofuncgraph_common::{CloseCause, Counter, RecordKind, ReturnRecord, record_flags, site_flags};
+use gofuncgraph_common::{
+    CloseCause, Control, Counter, RecordKind, ReturnRecord, SiteState, record_flags, ret_cookie,
+    site_flags,
+};
 
 use crate::counters::count;
 use crate::emulation;
@@ -13,13 +16,22 @@ use crate::ring;
 use crate::stack;
 use crate::tree::Gate;
 
+/// Counts a hit outside of trees: once, though two links may have a probe here.
 #[inline(always)]
-fn count_outside(tier: u32) {
-    count(if tier == 0 {
+fn count_outside(control: *mut Control, cookie: u32, state: SiteState) {
+    let generation = cookie >> ret_cookie::GENERATION_SHIFT;
+    // SAFETY: an array element is valid while the program runs.
+    if generation != 0 && generation != unsafe { (*control).returns_generation } {
+        return;
+    }
+    count(if state.tier == 0 {
         Counter::ReturnsOutside
     } else {
         Counter::PromotedReturnsOutside
     });
+    if state.flags & site_flags::TARGET != 0 {
+        count(Counter::ReturnsWithoutTree);
+    }
 }
 
 #[inline(always)]
@@ -47,7 +59,8 @@ fn tell(ctx: &ProbeContext, stack_pointer: u64) {
         return;
     };
     // SAFETY: a helper of uprobe programs, called with the program's own context.
-    let site = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    let site = cookie & ret_cookie::SITE_MASK;
     let Some(state) = maps::site(site) else {
         return;
     };
@@ -63,18 +76,12 @@ fn tell(ctx: &ProbeContext, stack_pointer: u64) {
         return;
     };
     let Some(mut gate) = Gate::find(key) else {
-        count_outside(state.tier);
-        if is_target {
-            count(Counter::ReturnsWithoutTree);
-        }
+        count_outside(control, cookie, state);
         return;
     };
     let root_depth_bytes = gate.root_depth_bytes();
     if root_depth_bytes == 0 || gate.is_stale() {
-        count_outside(state.tier);
-        if is_target {
-            count(Counter::ReturnsWithoutTree);
-        }
+        count_outside(control, cookie, state);
         return;
     }
     let Some(depth_bytes) = stack_depth(g, stack_pointer) else {

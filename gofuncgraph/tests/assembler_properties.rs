@@ -498,3 +498,21 @@ proptest! {
         }
     }
 }
+
+/// Its RETs have lost their probes, and no event has said so yet.
+#[test]
+fn a_call_that_was_open_when_its_function_was_promoted_is_approximate() {
+    let [root, caller, callee] = [0, 2, 3].map(FunctionId);
+    let mut gate = GateSimulator::new(TARGETS);
+    for function in [root, caller, callee] {
+        gate.call(GOROUTINES[0], function);
+    }
+    gate.returning_at_once = [caller].into();
+    gate.promoted = [caller, callee].into();
+    gate.ret(GOROUTINES[0]);
+    gate.ret(GOROUTINES[0]);
+    let (_, statistics) = assemble(AssemblerSettings::trees(), &gate.events, gate.now);
+    let ends = statistics.ends;
+    assert_eq!((ends.returned, ends.approximate), (2, 1));
+    assert_eq!(ends.exit_lost, 0);
+}

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 
+use gofuncgraph_common::ret_cookie;
+
 use crate::binary::{FileOffset, VirtualAddress};
 use crate::plan::{InstructionCost, ProbePlan, Site, SiteId, SiteKind};
 use crate::promotion::ObserverSite;
@@ -95,6 +97,8 @@ pub(super) struct Links {
     lasting: Vec<Link>,
     /// Probes on RETs, as far as they can be replaced.
     returns: Vec<Link>,
+    /// 1 and 2 by turns, 0 at first.
+    returns_generation: u32,
     observer_links: Vec<Link>,
     /// What those have: places and numbers.
     observers: Vec<(ObserverSite, u32)>,
@@ -120,7 +124,11 @@ impl Links {
             let probes = match site.kind {
                 SiteKind::Return(_) if plan.is_entry_too(id) => &mut returns_at_entries,
                 SiteKind::Return(_) => {
-                    returns.push(programs, place_of(site), id.0);
+                    returns.push(
+                        programs,
+                        place_of(site),
+                        cookie_of_ret(id, self.returns_generation()),
+                    );
                     continue;
                 }
                 // What the kernel emulates it never refuses.
@@ -214,6 +222,11 @@ impl Links {
             .extend(thread::Builder::new().spawn(move || close(links)));
     }
 
+    /// Of the cookies of the RETs' newest probes.
+    pub(super) fn returns_generation(&self) -> u32 {
+        self.returns_generation.max(1)
+    }
+
     /// Leaves probes on those RETs alone for which `stays` holds, and on those that cannot be
     /// replaced. No RET is without its probe in between.
     pub(super) fn keep_returns(
@@ -223,6 +236,7 @@ impl Links {
         plan: &ProbePlan,
         stays: &dyn Fn(SiteId) -> bool,
     ) -> Result<(), KernelError> {
+        let generation = 3 - self.returns_generation();
         let mut probes = RetProbes::default();
         for (id, site) in plan.sites_with_ids() {
             let is_return = matches!(site.kind, SiteKind::Return(_));
@@ -231,10 +245,11 @@ impl Links {
                 && self.refused.binary_search(&id).is_err()
                 && stays(id)
             {
-                probes.push(programs, place_of(site), id.0);
+                probes.push(programs, place_of(site), cookie_of_ret(id, generation));
             }
         }
         let attached = Target::new(file)?.attach_returns(programs, &probes)?;
+        self.returns_generation = generation;
         let replaced = std::mem::replace(&mut self.returns, attached.links);
         self.close_meanwhile(replaced);
         Ok(())
@@ -300,6 +315,10 @@ impl Attached {
 
 fn place_of(site: &Site) -> (VirtualAddress, FileOffset, InstructionCost) {
     (site.address, site.file_offset, site.cost)
+}
+
+fn cookie_of_ret(site: SiteId, generation: u32) -> u32 {
+    site.0 | generation << ret_cookie::GENERATION_SHIFT
 }
 
 /// Attaches observers at places of `file`, each with its number.
@@ -422,7 +441,9 @@ fn attach_probes(
                         .push(link(&kept_offsets, &kept_cookies).map_err(failed)?);
                 }
                 // The lower half of a cookie is the site's id.
-                let ids = refused.iter().map(|&cookie| SiteId(cookie as u32));
+                let ids = refused
+                    .iter()
+                    .map(|&cookie| SiteId(cookie as u32 & ret_cookie::SITE_MASK));
                 attached.refused.extend(ids);
             }
             Err(error) => return Err(failed(error)),

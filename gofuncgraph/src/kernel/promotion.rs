@@ -143,6 +143,8 @@ impl Tracer {
         plan: &ProbePlan,
         stays: &dyn Fn(SiteId) -> bool,
     ) -> Result<(), KernelError> {
-        self.links.keep_returns(&self.programs, file, plan, stays)
+        self.links.keep_returns(&self.programs, file, plan, stays)?;
+        // From now on the hits of the new probes are those that are counted.
+        self.arm_wakeup()
     }
 }

@@ -219,10 +219,11 @@ impl Tracer {
         self.arm_wakeup()
     }
 
-    fn arm_wakeup(&mut self) -> Result<(), KernelError> {
+    pub(super) fn arm_wakeup(&mut self) -> Result<(), KernelError> {
         let control = Control {
             enabled: u32::from(self.is_enabled),
             wakeup_armed: 1,
+            returns_generation: self.links.returns_generation(),
         };
         self.set_control(control)
     }

@@ -63,6 +63,7 @@ impl Assembler {
                 buffered_calls: 0,
                 open_calls: 0,
                 promoted_functions: HashSet::default(),
+                observers_seen: false,
                 last_promoted: None,
                 net: None,
             },

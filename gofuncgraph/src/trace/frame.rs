@@ -55,8 +55,14 @@ impl Frame {
     /// How it ended if something else than its end proves that it is over, in a tree that lost
     /// events `losses` times. An end is lost only where events were; else nothing looked at it,
     /// because its function was promoted.
-    pub fn end_unseen(&self, promoted: &HashSet<FunctionId>, losses: u64) -> CallEnd {
-        let may_be_lost = self.losses_before != losses || promoted.is_empty();
+    pub fn end_unseen(
+        &self,
+        promoted: &HashSet<FunctionId>,
+        observers_seen: bool,
+        losses: u64,
+    ) -> CallEnd {
+        let is_promoting = observers_seen || !promoted.is_empty();
+        let may_be_lost = self.losses_before != losses || !is_promoting;
         if may_be_lost && self.end_probe == EndProbe::Return && !promoted.contains(&self.function) {
             CallEnd::ExitLost
         } else {

@@ -296,6 +296,7 @@ impl Tree {
         handover: &mut Handover<'_>,
     ) {
         self.events += 1;
+        handover.shared.observers_seen = true;
         let how_own = |frame: &Frame| match frame.end_probe {
             EndProbe::Observer { only_return, .. } => CallEnd::Returned { site: only_return },
             EndProbe::Return | EndProbe::None => CallEnd::Returned { site: None },
@@ -406,7 +407,12 @@ impl Tree {
 
     fn end_innermost_unseen(&mut self, time: MonotonicTime, handover: &mut Handover<'_>) {
         if let Some(innermost) = self.frames.last() {
-            let how = innermost.end_unseen(&handover.shared.promoted_functions, self.losses);
+            let shared = &*handover.shared;
+            let how = innermost.end_unseen(
+                &shared.promoted_functions,
+                shared.observers_seen,
+                self.losses,
+            );
             self.end_innermost(time, how, EndedBy::Other, handover);
         }
     }
