@@ -135,6 +135,31 @@ fn every_call_is_traced_while_functions_are_promoted_and_given_back() {
     }
 }
 
+/// While probes on RETs are replaced there are two at each: the second finds that the first has
+/// ended the tree.
+#[test]
+fn no_call_of_a_program_that_starts_later_began_before() {
+    let binary = PrivateBinary::program("oracle");
+    let options = [
+        "-v",
+        "-u",
+        "main.*",
+        "--promote",
+        "alternate",
+        "-f",
+        "folded",
+    ];
+    let mut tracer = Tracer::start(binary.path(), &options, &[]);
+    let mut program = Program::start(binary.path(), &RETURNING_STAGES);
+    let deadline = Instant::now() + PATIENCE;
+    while tracer.times_said(PROMOTED) < 20 {
+        assert!(Instant::now() < deadline, "tiers change too seldom");
+        oracle::round(&mut program);
+    }
+    let outcome = tracer.stop();
+    assert_eq!(outcome.summary().other("began before tracing"), 0);
+}
+
 /// Two processes of a file that is loaded at other addresses in each.
 #[test]
 fn return_addresses_are_those_of_the_file() {

@@ -222,7 +222,12 @@ impl Links {
             .extend(thread::Builder::new().spawn(move || close(links)));
     }
 
-    /// Of the cookies of the RETs' newest probes.
+    /// The next probes on RETs are of another generation than those that are there.
+    pub(super) fn change_returns_generation(&mut self) {
+        self.returns_generation = 3 - self.returns_generation();
+    }
+
+    /// Of the cookies of the RETs' newest probes, or of the next ones.
     pub(super) fn returns_generation(&self) -> u32 {
         self.returns_generation.max(1)
     }
@@ -236,7 +241,7 @@ impl Links {
         plan: &ProbePlan,
         stays: &dyn Fn(SiteId) -> bool,
     ) -> Result<(), KernelError> {
-        let generation = 3 - self.returns_generation();
+        let generation = self.returns_generation();
         let mut probes = RetProbes::default();
         for (id, site) in plan.sites_with_ids() {
             let is_return = matches!(site.kind, SiteKind::Return(_));
@@ -249,7 +254,6 @@ impl Links {
             }
         }
         let attached = Target::new(file)?.attach_returns(programs, &probes)?;
-        self.returns_generation = generation;
         let replaced = std::mem::replace(&mut self.returns, attached.links);
         self.close_meanwhile(replaced);
         Ok(())

@@ -143,8 +143,15 @@ impl Tracer {
         plan: &ProbePlan,
         stays: &dyn Fn(SiteId) -> bool,
     ) -> Result<(), KernelError> {
-        self.links.keep_returns(&self.programs, file, plan, stays)?;
-        // From now on the hits of the new probes are those that are counted.
-        self.arm_wakeup()
+        // Of two probes at a RET the newer is hit first, and ends the tree: the older one counts
+        // nothing from now on.
+        self.links.change_returns_generation();
+        self.arm_wakeup()?;
+        let kept = self.links.keep_returns(&self.programs, file, plan, stays);
+        if kept.is_err() {
+            self.links.change_returns_generation();
+            self.arm_wakeup()?;
+        }
+        kept
     }
 }
