@@ -36,18 +36,21 @@ unsafe impl GlobalAlloc for Counted {
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: for callers as in the trait; the system's allocator asks no more.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         take(layout.size());
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    // SAFETY: for callers as in the trait; the system's allocator asks no more.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         give_back(layout.size());
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
 
+    // SAFETY: for callers as in the trait; the system's allocator asks no more.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         take(size);
         give_back(layout.size());

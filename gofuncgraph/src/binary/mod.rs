@@ -13,6 +13,7 @@ mod package;
 mod pc_value;
 mod pclntab;
 mod runtime_code;
+mod table_layout;
 mod version;
 
 use std::ops::Range;

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::elf::{Elf, Segment};
 use super::file_kind;
-use super::pclntab::{Layout, Pclntab};
+use super::pclntab::Pclntab;
+use super::table_layout::Layout;
 use super::{BinaryError, VirtualAddress};
 
 /// Sections that begin with the function table.

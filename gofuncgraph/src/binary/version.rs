@@ -8,7 +8,7 @@
 //!    before; in src/internal/abi/symtab.go compare the list of `FuncID`. If `goid`, `curg` or
 //!    `FuncIDWrapper` moved, add a row to [`ROWS`]; it counts from that release on.
 //! 3. In src/internal/abi/symtab.go see that `CurrentPCLnTabMagic` is still 0xfffffff1 (else the
-//!    new layout goes into `SHAPES` of `pclntab.rs`); in
+//!    new layout goes into `SHAPES` of `table_layout.rs`); in
 //!    src/runtime see that `pcHeader`, `_func` and the first 24 words of `moduledata` are as
 //!    `pclntab.rs` and `moduledata.rs` read them.
 //! 4. In src/runtime/symtab.go count the words of `moduledata` up to `gofunc`: if it moved, add a
