@@ -9,6 +9,7 @@ use gofuncgraph_common::Counter;
 use crate::counters::count;
 use crate::goroutine::{read, read_word};
 use crate::maps::CONFIG;
+use crate::stack;
 
 /// What a probe puts in the place of an instruction's first byte.
 const BREAKPOINT: u8 = 0xcc;
@@ -20,11 +21,22 @@ const USER_ADDRESS_END: u64 = 1 << 47;
 const SHADOW_STACK: u64 = 1 << 0;
 
 /// A hit of a probe on a RET.
-pub struct Hit {
+struct Hit {
     /// SP before the RET.
-    pub stack_pointer: u64,
+    stack_pointer: u64,
     /// Nobody has done the RET yet.
     is_ahead: bool,
+}
+
+/// Calls `tell` with SP before the RET, and does the RET.
+#[inline(always)]
+pub fn tell_and_emulate(ctx: &ProbeContext, tell: impl FnOnce(&ProbeContext, u64)) {
+    stack::keep_on_task();
+    let Some(hit) = find(ctx) else {
+        return;
+    };
+    tell(ctx, hit.stack_pointer);
+    hit.emulate(ctx);
 }
 
 /// Tells a RET that is ahead from one that another program has done for this hit: while probes
@@ -32,7 +44,7 @@ pub struct Hit {
 /// would take the target to wherever the next word of its stack points. `None`, which is counted:
 /// neither can be told.
 #[inline(always)]
-pub fn find(ctx: &ProbeContext) -> Option<Hit> {
+fn find(ctx: &ProbeContext) -> Option<Hit> {
     // SAFETY: the context of a uprobe program is a readable pt_regs.
     let (instruction_pointer, stack_pointer) = unsafe { ((*ctx.regs).rip, (*ctx.regs).rsp) };
     // SAFETY: a helper of uprobe programs, called with the program's own context.
@@ -83,7 +95,7 @@ impl Hit {
     /// Does the RET, if nobody has. Where that is not certain to be right the registers stay,
     /// and the kernel executes the instruction.
     #[inline(always)]
-    pub fn emulate(&self, ctx: &ProbeContext) {
+    fn emulate(&self, ctx: &ProbeContext) {
         if !self.is_ahead || has_shadow_stack() {
             return;
         }

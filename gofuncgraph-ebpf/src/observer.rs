@@ -21,12 +21,7 @@ pub fn handle(ctx: &ProbeContext) {
 /// The same where the instruction is a RET, and does what it would do.
 #[inline(always)]
 pub fn handle_and_emulate(ctx: &ProbeContext) {
-    stack::keep_on_task();
-    let Some(hit) = emulation::find(ctx) else {
-        return;
-    };
-    tell(ctx, hit.stack_pointer);
-    hit.emulate(ctx);
+    emulation::tell_and_emulate(ctx, tell);
 }
 
 /// `stack_pointer` is SP before the instruction.
