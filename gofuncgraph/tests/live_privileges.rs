@@ -1,11 +1,16 @@
-//! Running without the privileges that tracing takes.
+//! Running without the privileges that tracing takes, with those and no more, and giving them up.
 
 mod support;
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
+use support::PATIENCE;
+use support::oracle::{self, Truth};
 use support::private_binary::PrivateBinary;
 use support::program::Program;
 use support::tracer::{Outcome, Tracer, configured, executable};
@@ -63,4 +68,137 @@ fn a_dry_run_takes_no_privileges() {
     assert!(outcome.stdout.contains("main.outer"), "{}", outcome.stdout);
     let cost = "\ncost not measured: not permitted: ";
     assert!(outcome.stdout.contains(cost), "{}", outcome.stdout);
+}
+
+/// What README.md says to type.
+const SETCAP: &str = "setcap cap_bpf,cap_perfmon=ep gofuncgraph";
+
+#[test]
+fn the_documented_setcap_line_is_all_that_another_user_needs() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).expect("it can be read");
+    assert!(readme.contains(&format!("`sudo {SETCAP}`")));
+
+    let tracer = PrivateBinary::for_every_user(executable());
+    let words: Vec<&str> = SETCAP.split(' ').collect();
+    let granted = Command::new(words[0])
+        .args(&words[1..words.len() - 1])
+        .arg(tracer.path())
+        .status()
+        .expect("setcap runs");
+    assert!(granted.success(), "{granted}");
+
+    let binary = PrivateBinary::program("oracle");
+    let binary = PrivateBinary::for_every_user(binary.path());
+    let mut program = Program::start(binary.path(), &[]);
+    let mut command = Command::new(tracer.path());
+    command.uid(NOBODY).gid(NOBODY);
+    command
+        .args(["-v", "--promote", "all", "-u", "main.*"])
+        .arg(binary.path());
+    let mut tracer = Tracer::spawn(configured(command), true);
+    tracer.wait_until_started();
+    let mut truth = oracle::round(&mut program);
+    // Links are made for that, with no capability left.
+    tracer.wait_until_said(PROMOTED);
+    assert_gave_up_capabilities(tracer.pid());
+    truth.add(oracle::round(&mut program));
+    let outcome = tracer.stop();
+    outcome.assert_code(0);
+    outcome.summary().assert_nothing_lost();
+    assert_all_entries(&outcome, &truth);
+}
+
+/// Said with `-v` when probes were changed.
+const PROMOTED: &str = "promoted by now: ";
+
+#[test]
+fn root_gives_all_capabilities_up_when_the_probes_are_there() {
+    let binary = PrivateBinary::program("oracle");
+    let mut program = Program::start(binary.path(), &[]);
+    let mut tracer = Tracer::start(binary.path(), &["-v", "-u", "main.*"], &[]);
+    assert_gave_up_capabilities(tracer.pid());
+    let mut truth = oracle::round(&mut program);
+    tracer.wait_until_said(PROMOTED);
+    truth.add(oracle::round(&mut program));
+    let outcome = tracer.stop();
+    outcome.assert_code(0);
+    assert!(!outcome.stderr.iter().any(|line| line.contains("given up")));
+    assert_all_entries(&outcome, &truth);
+}
+
+fn assert_all_entries(outcome: &Outcome, truth: &Truth) {
+    let shown = oracle::counts_by_counted_name(&outcome.stream());
+    for (name, truth) in &truth.counts {
+        let shown = shown.get(name).copied().unwrap_or_default();
+        assert_eq!(shown.entries, truth.entries, "{name}");
+    }
+    assert!(truth.calls() > 10_000);
+}
+
+/// Of every thread. Those that close the links of measuring may take a moment to end.
+fn assert_gave_up_capabilities(pid: u32) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let with_capabilities = threads_with_capabilities(pid);
+        if with_capabilities.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{with_capabilities:?}");
+        std::thread::yield_now();
+    }
+}
+
+fn threads_with_capabilities(pid: u32) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the tracer runs");
+    let statuses = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
+    let has_some = |status: &String| {
+        let has = |line: &str| {
+            let (name, value) = line.split_once(":\t").unwrap_or_default();
+            match name {
+                "CapEff" | "CapPrm" | "CapInh" | "CapAmb" => value != "0000000000000000",
+                "NoNewPrivs" => value != "1",
+                _ => false,
+            }
+        };
+        status.lines().any(has)
+    };
+    statuses.filter(has_some).collect()
+}
+
+#[test]
+fn under_sudo_new_files_belong_to_the_caller() {
+    let binary = sleeper();
+    let owned_before = binary.beside("before.jsonl");
+    fs::write(&owned_before, "").expect("it can be written");
+    let recording = binary.beside("trace.rec");
+    let of_caller = binary.beside("new.jsonl");
+    let format = |path: &Path| format!("jsonl:{}", path.display());
+
+    let mut program = Program::start(binary.path(), &[]);
+    let mut command = Command::new(executable());
+    command
+        .env("SUDO_UID", NOBODY.to_string())
+        .env("SUDO_GID", NOBODY.to_string())
+        .args(["record", "-f", &format(&of_caller), "-f"])
+        .arg(format(&owned_before))
+        .arg("-o")
+        .arg(&recording)
+        .arg(binary.path())
+        .arg("main.quick");
+    let mut tracer = Tracer::spawn(configured(command), true);
+    tracer.wait_until_started();
+    program.tell("call", "called");
+    tracer.stop().assert_code(0);
+
+    let owner = |path: &Path| {
+        let metadata = fs::metadata(path).expect("it was written");
+        assert_ne!(metadata.len(), 0, "{}", path.display());
+        (metadata.uid(), metadata.gid())
+    };
+    assert_eq!(owner(&recording), (NOBODY, NOBODY));
+    assert_eq!(owner(&of_caller), (NOBODY, NOBODY));
+    assert_eq!(owner(&owned_before), (0, 0));
 }

@@ -70,9 +70,15 @@ fn prepare() -> Result<()> {
                 .run()?;
         }
     }
-    if workspace::find_in_path("curl").is_none() {
-        eprintln!("there is no `curl` in PATH, which the script in examples/ci uses");
-        install::update_and_install(&["curl"]).context("curl could not be installed")?;
+    for (command, package, user) in [
+        ("curl", "curl", "the script in examples/ci"),
+        ("setcap", "libcap2-bin", "the README"),
+    ] {
+        if workspace::find_in_path(command).is_none() {
+            eprintln!("there is no `{command}` in PATH, which {user} uses");
+            install::update_and_install(&[package])
+                .with_context(|| format!("{package} could not be installed"))?;
+        }
     }
     go::ensure()?;
     for release in go::TESTED_RELEASES {

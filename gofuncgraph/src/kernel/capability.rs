@@ -1,6 +1,8 @@
-//! Which capabilities this process has.
+//! Which capabilities this process has, and how it gives them up.
 
-use std::fs;
+use std::{fs, io};
+
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 
 use super::KernelError;
 
@@ -25,6 +27,25 @@ pub(super) fn check() -> Result<(), KernelError> {
         Some(missing) => Err(KernelError::NotPermitted { missing }),
         None => Ok(()),
     }
+}
+
+/// Takes every capability from this thread and from those that it starts from now on, for good.
+///
+/// Reading and writing maps, and links of programs that are loaded, need none (Linux:
+/// kernel/bpf/syscall.c, `__sys_bpf`, asks for them to make maps and to load programs).
+///
+/// # Errors
+/// The kernel's; then the capabilities are still there.
+pub fn give_up_capabilities() -> io::Result<()> {
+    // Else a process of uid 0 would have them again after an exec.
+    set_no_new_privs(true)?;
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    Ok(set_capabilities(None, sets)?)
 }
 
 fn parse_effective(status: &str) -> Option<u64> {

@@ -21,6 +21,7 @@ mod ret_emulation;
 mod system_call;
 mod tracer;
 
+pub use capability::give_up_capabilities;
 pub use cost::{HitCosts, HitCounts, PerKind, PromotedHits};
 pub use counters::KernelCounters;
 pub use error::KernelError;

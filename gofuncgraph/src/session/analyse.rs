@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::analysis_error::AnalysisError;
 use super::notice::notice;
+use super::output_file;
 use super::replay::net_costs;
 use crate::analysis::{
     self, Aggregator, AggregatorSettings, DEFAULT_SAMPLE_BYTES, DEFAULT_TREE_RECORDS, DIFF_LEVEL,
@@ -142,7 +143,7 @@ pub(super) fn check(options: &CheckOptions) -> Result<(), AnalysisError> {
         };
         out.clear();
         write_report(&report, &mut out);
-        std::fs::write(path, &out).map_err(|source| AnalysisError::Create {
+        output_file::write(path, &out).map_err(|source| AnalysisError::Create {
             path: path.clone(),
             source,
         })?;

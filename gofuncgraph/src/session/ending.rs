@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::ExitCode;
+use crate::kernel::give_up_capabilities;
 
 use super::SessionError;
 use super::notice::notice;
@@ -48,6 +49,8 @@ impl Interrupts {
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
+                // If it cannot, `live::trace` says so.
+                let _ = give_up_capabilities();
                 runtime.block_on(async {
                     signals.next().await;
                     sender.send_replace(true);

@@ -15,7 +15,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use crate::binary::GoBinary;
 use crate::cli::Settings;
 use crate::events::LiveEvents;
-use crate::kernel::{AttachReport, HitCosts, LoadSettings, Preparation, Tracer};
+use crate::kernel::{
+    AttachReport, HitCosts, LoadSettings, Preparation, Tracer, give_up_capabilities,
+};
 use crate::output::{BinarySymbols, LiveScreen, WallClock};
 use crate::plan::ProbePlan;
 use crate::promotion::SAMPLE_ONE_OF;
@@ -90,6 +92,12 @@ pub(super) fn trace(
     warn_of_unmatched(&settings.view, functions.map(|function| &*function.name));
     notice(format_args!("found {} uprobes", plan.sites.len()));
     let attached = attach(settings, file, plan, &mut tracer)?;
+    // What is opened is open, and links of loaded programs need none.
+    if let Err(error) = give_up_capabilities() {
+        notice(format_args!(
+            "warning: capabilities that are not needed any more could not be given up: {error}"
+        ));
+    }
     let enabled = monotonic_now();
     let recording = recording.map(|_| {
         let cost = RecordedCost {

@@ -21,6 +21,7 @@ mod list;
 mod live;
 mod logger;
 mod notice;
+mod output_file;
 mod pipeline;
 mod process_file;
 mod processes;

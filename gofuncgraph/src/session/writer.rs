@@ -12,8 +12,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::mpsc;
 
+use crate::kernel::give_up_capabilities;
+
 use super::SessionError;
 use super::notice::notice;
+use super::output_file;
 use super::target_file::FileIdentity;
 use super::view::{Destination, DestinationId};
 
@@ -218,14 +221,18 @@ impl OutputWriter {
         let counter = Arc::clone(&written_events);
         let thread = thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || match opened {
-                Some(mut file) => {
-                    write_all(receiver, &mut file, &counter)?;
-                    Ok(Some(file))
-                }
-                None => {
-                    write_all(receiver, &mut io::stdout(), &counter)?;
-                    Ok(None)
+            .spawn(move || {
+                // If it cannot, `live::trace` says so.
+                let _ = give_up_capabilities();
+                match opened {
+                    Some(mut file) => {
+                        write_all(receiver, &mut file, &counter)?;
+                        Ok(Some(file))
+                    }
+                    None => {
+                        write_all(receiver, &mut io::stdout(), &counter)?;
+                        Ok(None)
+                    }
                 }
             })
             .map_err(setup)?;
@@ -354,7 +361,7 @@ fn create(
             path: path.to_owned(),
         });
     }
-    let file = File::create(path).map_err(create_error)?;
+    let file = output_file::create(path).map_err(create_error)?;
     let metadata = file.metadata().map_err(create_error)?;
     // Devices such as /dev/null keep nothing that could be overwritten.
     if metadata.is_file() {

@@ -159,6 +159,11 @@ impl Tracer {
         }
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the line "tracing started".
     pub fn wait_until_started(&mut self) {
         self.wait_until_said("tracing started: ");
