@@ -1,4 +1,5 @@
-//! The programs that read the formats in tests: jq, DuckDB, jsonschema, speedscope in Chromium.
+//! The programs that read in tests what is written: jq, DuckDB, jsonschema, speedscope in Chromium for
+//! formats; groff, zsh and fish for manual pages and completions.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,13 @@ const PYTHON_PACKAGES: [&str; 2] = ["duckdb==1.4.1", "jsonschema==4.25.1"];
 const NODE_MANIFESTS: [&str; 2] = ["package.json", "package-lock.json"];
 
 /// Commands and the Debian packages that have them.
-const COMMANDS: [(&str, &str); 2] = [("jq", "jq"), ("chromium", "chromium")];
+const COMMANDS: [(&str, &str); 5] = [
+    ("jq", "jq"),
+    ("chromium", "chromium"),
+    ("groff", "groff"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
+];
 
 /// Installs what is not here yet: commands from Debian, packages into `tmp/readers` of the target
 /// folder, where cargo lets tests keep what they need.
@@ -27,7 +34,7 @@ pub fn ensure() -> Result<()> {
         .map(|(_, package)| *package)
         .collect();
     if !missing.is_empty() {
-        eprintln!("tests read formats with {}", missing.join(" and "));
+        eprintln!("tests read what is written with {}", missing.join(" and "));
         install::update_and_install(&missing)?;
     }
     let folder = workspace::target_dir()?.join("tmp").join("readers");

@@ -7,7 +7,8 @@ use object::elf::{self, FileHeader64, ProgramHeader64, Rela64};
 use object::read::elf::SectionHeader as _;
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _, Rela as _};
 
-use super::{BinaryError, FileOffset, VirtualAddress, file_kind};
+use super::file_kind::{self, FileKind};
+use super::{BinaryError, FileOffset, VirtualAddress};
 
 const ENDIAN: LittleEndian = LittleEndian;
 const SECTION_HEADER_SIZE: u64 = 64;
@@ -258,9 +259,8 @@ fn file_header(data: &[u8]) -> Result<&FileHeader64<LittleEndian>, BinaryError> 
         return Err(BinaryError::Empty);
     }
     if !data.starts_with(&elf::ELFMAG) {
-        return Err(BinaryError::NotElf {
-            looks_like: file_kind::describe(data),
-        });
+        let FileKind { looks_like, advice } = file_kind::describe(data);
+        return Err(BinaryError::NotElf { looks_like, advice });
     }
     let header_size = size_of::<FileHeader64<LittleEndian>>() as u64;
     let (class, encoding) = (data.get(4).copied(), data.get(5).copied());

@@ -7,12 +7,12 @@ pub enum BinaryError {
     #[error("the file is empty; give the path of an x86-64 ELF executable built by Go")]
     Empty,
     /// The file does not begin with the ELF magic number.
-    #[error(
-        "not an ELF file but {looks_like}; give the path of an x86-64 ELF executable built by Go"
-    )]
+    #[error("not an ELF file but {looks_like}; {advice}")]
     NotElf {
         /// What the first bytes suggest.
         looks_like: String,
+        /// What to do then.
+        advice: String,
     },
     /// `EI_CLASS` is not ELFCLASS64.
     #[error(
@@ -64,7 +64,8 @@ pub enum BinaryError {
     },
     /// An executable without any trace of the Go toolchain.
     #[error(
-        "not built by Go: neither a Go function table (pclntab) nor Go build information was found"
+        "not built by Go: neither a Go function table (pclntab) nor Go build information was found; \
+         give the path of the Go program (or of the Go library, if another program loads one)"
     )]
     NotGo,
     /// Built by a Go release whose code has another shape.

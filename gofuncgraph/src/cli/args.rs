@@ -4,41 +4,39 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use super::analysis_options::{CheckOptions, DiffOptions, ReportOptions};
+use super::help::after_help;
 use super::list_options::{AFTER_LIST_HELP, LIST_USAGE, ListArguments};
+use super::manual::{CompletionArguments, ManualArguments};
 use super::output_options::OutputOptions;
 use super::quantity::{BufferSize, parse_buffer_size, parse_duration};
 
-const AFTER_HELP: &str = "\
-Examples:
-  gofuncgraph ./server '*handleBar'
-      When does a request for /bar run, and how long?
-  gofuncgraph -u 'net/http*' -u 'main.*' --slower-than 250ms ./server '*handleBar'
-      Only the slow ones, with what they called.
-  gofuncgraph --dry-run -u 'net/http*' ./server
-      Which probes would that take? Needs no privileges.
-  gofuncgraph list ./server '*handle*'
-      Which functions are there, and which cannot be traced? Needs no privileges.
-  gofuncgraph record -u 'net/http*' --duration 10s ./server '*handleBar'
-  gofuncgraph replay gofuncgraph.rec
-      Record now, look later: anywhere, without privileges.
-
-Exit status:
-  0    traced, even if no tree was seen or events were lost
-  1    something failed while tracing
-  2    the command line makes no sense, or the executable is not there
-  3    a pattern matches no function that can be attached
-  4    not permitted: the message names the missing capability
-  5    the executable or the kernel is not supported
-  10   a rule of check failed
-  130  ended at once by a second Ctrl-C";
-
 const AFTER_RECORD_HELP: &str = "\
-The recording holds every event, whatever is shown: output options given here only decide what
+Examples:
+  gofuncgraph record -u 'net/http*' --duration 10s ./server '*handleBar'
+  gofuncgraph record -o - --count 100 ./server '*handleBar' | gofuncgraph replay -
+Notes: the recording holds every event, whatever is shown: output options given here only decide what
 --count counts, and are what replay uses unless it is told otherwise.";
 
 // clap would write NEW last, where --baseline or --fail-if would take it.
 pub(super) const CHECK_USAGE: &str = "\
 gofuncgraph check <NEW> [--baseline <BASE>...] [--fail-if <EXPR>...] [--rules <FILE>] [OPTIONS]";
+
+const AFTER_REPLAY_HELP: &str = "\
+Examples:
+  gofuncgraph replay -f graph --top 3 gofuncgraph.rec
+  gofuncgraph replay --slower-than 250ms --only 'main.*' gofuncgraph.rec
+  gofuncgraph replay -f chrome:trace.json gofuncgraph.rec";
+
+const AFTER_MAN_HELP: &str = "\
+Examples:
+  gofuncgraph man | man -l -
+  gofuncgraph man record >/usr/local/share/man/man1/gofuncgraph-record.1";
+
+const AFTER_COMPLETIONS_HELP: &str = "\
+Examples:
+  gofuncgraph completions bash >~/.local/share/bash-completion/completions/gofuncgraph
+  gofuncgraph completions zsh >/usr/local/share/zsh/site-functions/_gofuncgraph
+  gofuncgraph completions fish >~/.config/fish/completions/gofuncgraph.fish";
 
 const AFTER_CHECK_HELP: &str = "\
 Examples:
@@ -60,7 +58,7 @@ cannot be read or written";
 ///
 /// A program whose path is the name of a command has to be written with ./ in front.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "gofuncgraph", version, after_help = AFTER_HELP, max_term_width = 100,
+#[command(name = "gofuncgraph", version, after_help = after_help(), max_term_width = 100,
     disable_help_flag = true, disable_version_flag = true,
     args_conflicts_with_subcommands = true, subcommand_negates_reqs = true,
     subcommand_help_heading = "Commands", override_usage = "gofuncgraph [OPTIONS] <BINARY> [TARGET]...\n       gofuncgraph <COMMAND>")]
@@ -87,7 +85,7 @@ pub(super) enum Command {
     #[command(after_help = AFTER_RECORD_HELP, disable_help_flag = true)]
     Record(RecordArguments),
     /// Show what a recording holds; needs neither privileges nor the program
-    #[command(disable_help_flag = true)]
+    #[command(after_help = AFTER_REPLAY_HELP, disable_help_flag = true)]
     Replay(ReplayArguments),
     /// Statistics of one or several recordings together
     #[command(disable_help_flag = true)]
@@ -101,6 +99,12 @@ pub(super) enum Command {
     /// Fail if a recording breaks a rule, for instance against a baseline
     #[command(after_help = AFTER_CHECK_HELP, disable_help_flag = true, override_usage = CHECK_USAGE)]
     Check(CheckOptions),
+    /// Print the manual page of gofuncgraph, or of one of its commands, for man -l -
+    #[command(after_help = AFTER_MAN_HELP, disable_help_flag = true)]
+    Man(ManualArguments),
+    /// Print what lets a shell complete commands and options
+    #[command(after_help = AFTER_COMPLETIONS_HELP, disable_help_flag = true)]
+    Completions(CompletionArguments),
 }
 
 /// A trace that is shown while it happens.
@@ -108,9 +112,6 @@ pub(super) enum Command {
 pub(super) struct LiveArguments {
     #[command(flatten)]
     pub(super) trace: TraceArguments,
-
-    #[command(flatten)]
-    pub(super) view: OutputOptions,
 
     /// Write to FILE instead of standard output what has no file of its own
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
@@ -122,9 +123,6 @@ pub(super) struct LiveArguments {
 pub(super) struct RecordArguments {
     #[command(flatten)]
     pub(super) trace: TraceArguments,
-
-    #[command(flatten)]
-    pub(super) view: OutputOptions,
 
     /// The recording to write; - is standard output
     #[arg(
@@ -192,6 +190,7 @@ pub(super) struct TraceArguments {
     #[arg(
         short = 'x',
         long,
+        hide_short_help = true,
         value_name = "true|false",
         num_args = 0..=1,
         require_equals = true,
@@ -215,6 +214,7 @@ pub(super) struct TraceArguments {
     /// auto means those that are called often, all means targets as well
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "WHICH",
         value_enum,
         default_value_t,
@@ -233,6 +233,10 @@ pub(super) struct TraceArguments {
     /// Load this eBPF object instead of the embedded one, to test a new one
     #[arg(long, value_name = "FILE", hide = true)]
     pub(super) ebpf_object: Option<PathBuf>,
+
+    // Here, so that help tells what is shown before it tells what else there is.
+    #[command(flatten)]
+    pub(super) view: OutputOptions,
 
     /// End after so long, counted from "tracing started"
     #[arg(
@@ -258,6 +262,7 @@ pub(super) struct TraceArguments {
     /// loses fewer events
     #[arg(
         long,
+        hide_short_help = true,
         allow_hyphen_values = true,
         value_name = "SIZE",
         default_value = "16M",
@@ -267,11 +272,11 @@ pub(super) struct TraceArguments {
     pub(super) buffer: BufferSize,
 
     /// Say more about what is done, on standard error
-    #[arg(short, long, help_heading = "Other")]
+    #[arg(short, long, overrides_with = "verbose", help_heading = "Other")]
     pub(super) verbose: bool,
 
     /// Also print the log of the programs in the kernel; slows every event down
-    #[arg(short, long, help_heading = "Other")]
+    #[arg(short, long, hide_short_help = true, help_heading = "Other")]
     pub(super) debug: bool,
 }
 

@@ -6,7 +6,10 @@
 mod analysis_options;
 mod args;
 mod exit_code;
+mod foreign_options;
+mod help;
 mod list_options;
+mod manual;
 mod moment;
 mod output_options;
 mod quantity;
@@ -51,13 +54,16 @@ pub fn parse_in(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Command, clap::Error> {
     let words: Vec<OsString> = args.into_iter().map(Into::into).collect();
-    let usage_error = |error: SettingsError| {
-        args::CommandLine::command().error(ErrorKind::ValueValidation, error)
-    };
+    let usage_error =
+        |error: SettingsError| clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"));
     if words.iter().any(|word| word == "--") {
         return Err(usage_error(SettingsError::CommandToLaunch));
     }
-    let line = args::CommandLine::try_parse_from(words).map_err(|mut error| {
+    if let Some(help) = short_help(&words) {
+        return Err(help);
+    }
+    let line = args::CommandLine::try_parse_from(&words).map_err(|error| {
+        let mut error = foreign_options::explain(error, &words);
         // clap's advice is to write `--` before the word, which is reserved here.
         error.remove(ContextKind::Suggested);
         if let Some(advice) = advice_on_check(&error) {
@@ -67,6 +73,31 @@ pub fn parse_in(
         error
     })?;
     Command::resolve(line, environment).map_err(usage_error)
+}
+
+/// What to type instead of `word`, which stands where the program should, but is no file: it is a
+/// command of another tool.
+pub fn advice_on_first_word(word: &str) -> Option<&'static str> {
+    foreign_options::advice_on_command(word)
+}
+
+/// The help that fits a screen, if `words` ask for it: by `-h` without a command, or by saying
+/// nothing at all, which is an error.
+fn short_help(words: &[OsString]) -> Option<clap::Error> {
+    let command = args::CommandLine::command().override_help(help::SHORT_HELP);
+    let first = words.get(1).and_then(|word| word.to_str());
+    let has_command =
+        first.is_some_and(|word| command.find_subcommand(word).is_some()) || first == Some("help");
+    if has_command || words.iter().any(|word| word == "--help") {
+        return None;
+    }
+    let command = command.arg_required_else_help(true);
+    let error = command.try_get_matches_from(words).err()?;
+    let is_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    is_help.then_some(error)
 }
 
 /// What to do if `check` was told no recording, or an option before it took it, or no rule.

@@ -42,17 +42,25 @@ pub(super) struct OutputOptions {
     top: Option<u32>,
 
     /// Hide calls that took less; their number and time are told where they were
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "What to show")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        alias = "time-filter",
+        value_name = "DURATION",
+        value_parser = parse_duration,
+        help_heading = "What to show"
+    )]
     calls_slower_than: Option<Duration>,
 
     /// Take what probes inside of a call cost the program, as measured when tracing began, off
     /// its duration
-    #[arg(long, conflicts_with_all = ["top", "calls_slower_than"], help_heading = "What to show")]
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["top", "calls_slower_than"], help_heading = "What to show")]
     net: bool,
 
     /// Show N levels of calls
     #[arg(
         long,
+        aliases = ["depth", "max-graph-depth"],
         value_name = "N",
         value_parser = value_parser!(u32).range(1..),
         help_heading = "What to show"
@@ -66,12 +74,19 @@ pub(super) struct OutputOptions {
 
     /// Do not show calls of these functions, as if they were not traced; repeatable, and with
     /// commas
-    #[arg(long, value_name = "GLOB", action = ArgAction::Append, help_heading = "What to show")]
+    #[arg(
+        long,
+        short_alias = 'H',
+        value_name = "GLOB",
+        action = ArgAction::Append,
+        help_heading = "What to show"
+    )]
     hide: Vec<String>,
 
     /// Show this goroutine; repeatable, and with commas
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "ID",
         action = ArgAction::Append,
         value_delimiter = ',',
@@ -81,16 +96,17 @@ pub(super) struct OutputOptions {
 
     /// Leave out calls that were over before: 1.5s after the beginning, 15:04:05.25 or
     /// '02 15:04:05.25' in local time, or 2006-01-02T15:04:05Z
-    #[arg(long, value_name = "MOMENT", value_parser = parse_moment, help_heading = "What to show")]
+    #[arg(long, hide_short_help = true, value_name = "MOMENT", value_parser = parse_moment, help_heading = "What to show")]
     from: Option<Moment>,
 
     /// Leave out calls that began then or later
-    #[arg(long, value_name = "MOMENT", value_parser = parse_moment, help_heading = "What to show")]
+    #[arg(long, hide_short_help = true, value_name = "MOMENT", value_parser = parse_moment, help_heading = "What to show")]
     to: Option<Moment>,
 
     /// Calls that a tree may hold; what has more is printed in pieces [default: 1000000]
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "N",
         value_parser = value_parser!(u64).range(1..),
         help_heading = "What to show"
@@ -111,12 +127,13 @@ pub(super) struct OutputOptions {
     format: Vec<Request>,
 
     /// Leave this out where names and paths begin with it, in the format graph; repeatable
-    #[arg(long, value_name = "TEXT", action = ArgAction::Append, help_heading = "Output")]
+    #[arg(long, hide_short_help = true, value_name = "TEXT", action = ArgAction::Append, help_heading = "Output")]
     trim_prefix: Vec<String>,
 
     /// What the numbers of the format folded are: nanoseconds or calls
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "VALUE",
         value_enum,
         default_value_t,
@@ -127,6 +144,7 @@ pub(super) struct OutputOptions {
     /// What the table of the format summary is sorted by
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "KEY",
         value_enum,
         default_value_t,
@@ -137,6 +155,7 @@ pub(super) struct OutputOptions {
     /// Colour: auto means on a terminal, unless NO_COLOR is set
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "WHEN",
         value_enum,
         default_value_t,
@@ -147,6 +166,7 @@ pub(super) struct OutputOptions {
     /// Decimals of the seconds in times and durations, 4 to 9
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "N",
         default_value = "6",
         value_parser = parse_time_digits,
@@ -401,7 +421,7 @@ fn parse_request(text: &str) -> Result<Request, String> {
     match Format::ALL.into_iter().find(|format| format.name() == name) {
         Some(format) => Ok(Request::Format(FormatRequest { format, file })),
         None => Err(format!(
-            "'{name}' is no format: use {} or record:FILE",
+            "'{name}' is no format (-f is --format): use {} or record:FILE",
             Format::ALL.map(Format::name).join(", ")
         )),
     }

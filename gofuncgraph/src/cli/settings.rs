@@ -8,7 +8,7 @@ use super::args::{
     PromotionChoice, RecordArguments, ReplayArguments, RetChoice, TraceArguments,
 };
 use super::list_options::ListSettings;
-use super::output_options::{Format, OutputOptions, OutputSettings};
+use super::output_options::{Format, OutputSettings};
 use super::quantity::BufferSize;
 
 /// What the command line asks for.
@@ -26,6 +26,8 @@ pub enum Command {
     Check(CheckOptions),
     /// The functions of a program.
     List(ListSettings),
+    /// Text that was asked for: a manual page, or completions for a shell.
+    Print(Vec<u8>),
 }
 
 /// What showing a recording shall do. What `view` does not say about which trees are shown is as
@@ -154,6 +156,14 @@ pub enum SettingsError {
     /// `list` without a program.
     #[error("name the executable file whose functions are to be listed, or a process: --pid PID")]
     NothingToList,
+    /// `man` of a command that there is not.
+    #[error("there is no command {name} to print a page of: use one of {pages}")]
+    NoSuchPage {
+        /// As given.
+        name: String,
+        /// Those that there are.
+        pages: String,
+    },
     /// `--duration 0s`.
     #[error("--duration has to be longer than nothing")]
     NoDuration,
@@ -220,26 +230,22 @@ impl Command {
             Some(Subcommand::Diff(options)) => return Ok(Self::Diff(options)),
             Some(Subcommand::Check(options)) => return Ok(Self::Check(options)),
             Some(Subcommand::List(list)) => return Ok(Self::List(ListSettings::resolve(list)?)),
+            Some(Subcommand::Man(manual)) => return Ok(Self::Print(manual.text()?)),
+            Some(Subcommand::Completions(completions)) => {
+                return Ok(Self::Print(completions.text()));
+            }
             Some(Subcommand::Record(record)) => {
-                let RecordArguments {
-                    trace,
-                    view,
-                    output,
-                } = record;
+                let RecordArguments { trace, output } = record;
                 let output = unless_standard_stream(output);
-                Settings::resolve(trace, view, output, true, environment)
+                Settings::resolve(trace, output, true, environment)
             }
             Some(Subcommand::Replay(replay)) => {
                 let settings = ReplaySettings::resolve(replay, environment)?;
                 return Ok(Self::Replay(Box::new(settings)));
             }
             None => {
-                let LiveArguments {
-                    trace,
-                    view,
-                    output,
-                } = line.live;
-                Settings::resolve(trace, view, output, false, environment)
+                let LiveArguments { trace, output } = line.live;
+                Settings::resolve(trace, output, false, environment)
             }
         }
         .map(|settings| Self::Trace(Box::new(settings)))
@@ -282,7 +288,6 @@ fn unless_standard_stream(path: PathBuf) -> Option<PathBuf> {
 impl Settings {
     fn resolve(
         trace: TraceArguments,
-        view: OutputOptions,
         output: Option<PathBuf>,
         records: bool,
         environment: &Environment,
@@ -295,6 +300,7 @@ impl Settings {
             .iter()
             .try_for_each(|target| check_target(target))?;
         let count = trace.count.and_then(NonZero::new);
+        let view = trace.view;
         let view = if records {
             let view = view.resolve(None, None, environment)?;
             check_beside_recording(&view, output.is_none())?;

@@ -138,6 +138,16 @@ pub enum PlanWarning {
     InliningUnknown(String),
 }
 
+impl PlanWarning {
+    /// What else there is to say of it, for those who want to know more.
+    pub fn details(&self) -> Option<String> {
+        match self {
+            Self::SomeInlined(totals) => Some(totals.details()),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for PlanWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

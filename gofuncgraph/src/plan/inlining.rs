@@ -101,16 +101,24 @@ pub struct InlinedTotals {
     pub copies: u64,
 }
 
+impl InlinedTotals {
+    /// What can be done about it.
+    pub(super) fn details(&self) -> String {
+        format!(
+            "{} of them have no code of their own. `gofuncgraph list` names them; \
+             `go build -gcflags=all=-l` inlines nothing",
+            self.without_code,
+        )
+    }
+}
+
 impl fmt::Display for InlinedTotals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} of the functions that patterns match were inlined, at least {} times in all: these \
-             calls are not seen. {} of them have no code of their own. `gofuncgraph list` names \
-             them; `go build -gcflags=all=-l` inlines nothing",
-            self.without_code + self.with_code,
-            self.copies,
-            self.without_code,
+            "calls of {} that patterns match are not seen where inlined: {}",
+            functions(self.without_code + self.with_code),
+            at_least(u32::try_from(self.copies).unwrap_or(u32::MAX)),
         )
     }
 }
@@ -302,9 +310,12 @@ mod tests {
         };
         assert_eq!(
             totals.to_string(),
-            "3 of the functions that patterns match were inlined, at least 30 times in all: these \
-             calls are not seen. 1 of them have no code of their own. `gofuncgraph list` names \
-             them; `go build -gcflags=all=-l` inlines nothing"
+            "calls of 3 functions that patterns match are not seen where inlined: at least 30 times"
+        );
+        assert_eq!(
+            totals.details(),
+            "1 of them have no code of their own. `gofuncgraph list` names them; \
+             `go build -gcflags=all=-l` inlines nothing"
         );
     }
 }

@@ -16,12 +16,15 @@ pub(super) fn text(hits: &HitCounts, costs: Option<&HitCosts>, traced: Duration)
         .outside
         .entries
         .saturating_add(hits.outside.stepped_entries);
-    let calls = grouped(hits.calls());
+    let calls = match hits.calls() {
+        1 => "1 call".to_owned(),
+        calls => format!("{} calls", grouped(calls)),
+    };
     let calls = match outside {
-        0 => format!("{calls} calls"),
+        0 => calls,
         // These are estimated from samples.
-        _ if hits.calls() == outside => format!("about {calls} calls, all outside of trees"),
-        outside => format!("about {calls} calls, {} outside of trees", grouped(outside)),
+        _ if hits.calls() == outside => format!("about {calls}, all outside of trees"),
+        outside => format!("about {calls}, {} outside of trees", grouped(outside)),
     };
     let Some(costs) = costs else {
         return Some(format!(
@@ -151,6 +154,15 @@ mod tests {
         assert_eq!(
             text(&hits, Some(&COSTS), Duration::from_secs(5)).unwrap(),
             "cost to the program: 12,345 calls, about 19 ms, 0.4% of one CPU"
+        );
+    }
+
+    #[test]
+    fn one_call_is_no_calls() {
+        let hits = hits_of([1, 0, 1, 0], [0; 4]);
+        assert_eq!(
+            text(&hits, Some(&COSTS), Duration::from_secs(5)).unwrap(),
+            "cost to the program: 1 call, about 12 us, less than 0.1% of one CPU"
         );
     }
 

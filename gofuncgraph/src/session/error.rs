@@ -20,15 +20,20 @@ pub enum SessionError {
         source: io::Error,
     },
     /// The path is no regular file.
-    #[error(
-        "{} is {kind}, not an executable file; give the path of the program's executable file",
-        path.display()
-    )]
+    #[error("{} is {kind}, not an executable file; {GIVE_PATH}", path.display())]
     NotAFile {
         /// As given.
         path: PathBuf,
         /// For instance `a directory`.
         kind: &'static str,
+    },
+    /// Another error, with what to type instead.
+    #[error("{}", advised(&error.without_advice(), advice))]
+    Advised {
+        /// What is wrong.
+        error: Box<SessionError>,
+        /// What to do about it here.
+        advice: String,
     },
     /// The executable of a process cannot be had.
     #[error("process {pid}: {problem}")]
@@ -172,10 +177,24 @@ pub enum SessionError {
     },
 }
 
+const GIVE_PATH: &str = "give the path of the program's executable file";
+
 impl SessionError {
+    /// What is wrong, where something better than the usual can be said of what to do.
+    fn without_advice(&self) -> String {
+        match self {
+            Self::Open { path, source } => format!("cannot read {}: {source}", path.display()),
+            Self::NotAFile { path, kind } => {
+                format!("{} is {kind}, not an executable file", path.display())
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The status for it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Advised { error, .. } => error.exit_code(),
             Self::Open { source, .. } | Self::Process { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => ExitCode::NotPermitted,
                 io::ErrorKind::NotFound => ExitCode::Usage,
@@ -211,6 +230,14 @@ impl SessionError {
             | Self::OutputFile { .. }
             | Self::Output { .. } => ExitCode::RuntimeFailure,
         }
+    }
+}
+
+/// A sentence goes on, what has lines gets another.
+fn advised(problem: &str, advice: &str) -> String {
+    match problem.contains('\n') {
+        true => format!("{problem}\n{advice}"),
+        false => format!("{problem}; {advice}"),
     }
 }
 

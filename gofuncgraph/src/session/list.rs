@@ -8,6 +8,7 @@ use crate::output::{LIST_HEADING, ListTotals, write_listed_json, write_listed_te
 use crate::plan::{ListOrder, Listing, Pattern};
 
 use super::SessionError;
+use super::advice::with_advice;
 use super::notice::notice;
 use super::target_file::TargetFile;
 
@@ -18,7 +19,10 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// seen enough ends it.
 pub(super) fn list(settings: &ListSettings) -> Result<(), SessionError> {
     let (file, path) = match &settings.program {
-        Program::File(path) => (TargetFile::open(path)?, path.clone()),
+        Program::File(path) => {
+            let advised = |error| with_advice(error, path, &settings.patterns);
+            (TargetFile::open(path).map_err(advised)?, path.clone())
+        }
         Program::Process(pid) => TargetFile::of_process(*pid)?,
     };
     let binary_error = |source: BinaryError| SessionError::Binary {

@@ -8,8 +8,10 @@
 //! - `live`, `pipeline`, `backlog`, `recorder`, `promotion`: a live trace.
 //! - `replay`: a recorded one.
 //! - `list`: what could be traced.
+//! - `advice`: what to type instead.
 //! - `writer`: a thread for each output.
 
+mod advice;
 mod analyse;
 mod analysis_error;
 mod backlog;
@@ -42,6 +44,7 @@ use crate::cli::{Command, Settings};
 use crate::kernel::Preparation;
 use crate::plan::{self, Selection};
 
+use advice::with_advice;
 pub use analysis_error::AnalysisError;
 pub use error::SessionError;
 pub use notice::notice;
@@ -60,13 +63,15 @@ pub fn run(command: &Command) -> Result<(), SessionError> {
         Command::Check(options) => Ok(analyse::check(options)?),
         Command::List(settings) => list::list(settings),
         Command::Replay(settings) => replay::replay(settings),
+        Command::Print(text) => print(text),
     }
 }
 
 /// Traces a program. Call trees go to standard output or `--output`, everything else to
 /// standard error.
 fn trace(settings: &Settings) -> Result<(), SessionError> {
-    let file = TargetFile::open(&settings.binary)?;
+    let advised = |error| with_advice(error, &settings.binary, &settings.patterns.targets);
+    let file = TargetFile::open(&settings.binary).map_err(advised)?;
     let binary = GoBinary::parse(file.bytes()).map_err(|source| SessionError::Binary {
         path: settings.binary.clone(),
         source,
@@ -77,10 +82,10 @@ fn trace(settings: &Settings) -> Result<(), SessionError> {
     let preparation = Preparation::start();
     let selection = Selection::from(&settings.patterns);
     let plan = plan::plan(&binary, &selection, settings.placement.into()).map_err(|source| {
-        SessionError::Plan {
+        advised(SessionError::Plan {
             path: settings.binary.clone(),
             source,
-        }
+        })
     })?;
     if settings.dry_run {
         // Without privileges there is still a plan.
@@ -90,11 +95,30 @@ fn trace(settings: &Settings) -> Result<(), SessionError> {
         return print_plan(&plan, &costs, settings, &file);
     }
     for warning in &plan.warnings {
-        notice(format_args!("warning: {warning}"));
+        warn_of_plan(warning, settings.verbose);
     }
     // Most of the file was read, and little of it will be needed again.
     file.release_memory();
     live::trace(settings, preparation, &file, &binary, &plan)
+}
+
+/// Prints `text`. A reader that has seen enough is no error.
+fn print(text: &[u8]) -> Result<(), SessionError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(SessionError::Output { source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn warn_of_plan(warning: &plan::PlanWarning, verbose: bool) {
+    match warning.details() {
+        None => notice(format_args!("warning: {warning}")),
+        Some(details) if verbose => notice(format_args!("warning: {warning}. {details}")),
+        Some(_) => notice(format_args!("warning: {warning}; -v tells more")),
+    }
 }
 
 /// What `--dry-run` prints, to where trees would go. A reader that has seen enough is no error.
