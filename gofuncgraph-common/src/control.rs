@@ -21,6 +21,32 @@ pub struct TraceConfig {
     /// Offset of `thread.features` in the kernel's `task_struct`, whose lowest bit says that the
     /// thread has a shadow stack; 0: no thread of this machine has one.
     pub thread_features_offset_bytes: u32,
+    /// Not 0: only the processes in the `TRACED` map are told of.
+    pub scoped: u32,
+    /// Not 0: what they fork is put into that map, too. Then the next two are known.
+    pub follow_forks: u32,
+    /// Offset of `pid` in the kernel's `task_struct`.
+    pub task_pid_offset_bytes: u32,
+    /// Offset of `tgid` there.
+    pub task_tgid_offset_bytes: u32,
+    /// Device of the pid namespace whose numbers are the keys of `TRACED`.
+    pub pid_namespace_device: u64,
+    /// Its inode; 0: the initial namespace.
+    pub pid_namespace_inode: u64,
+}
+
+/// A process that is traced where not all are; in the `TRACED` map, by its thread group id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TracedProcess {
+    /// Program images that it has begun since it is here.
+    pub images: u32,
+    /// Of these, those that another thread than the leader began. The kernel's own filter by
+    /// process knows the leader alone (Linux: kernel/trace/bpf_trace.c,
+    /// `uprobe_multi_link_filter`), and puts no probes into them.
+    pub images_of_threads: u32,
+    /// Not 0: its leader has ended, and no other thread has become the leader since.
+    pub ended: u32,
 }
 
 /// Changes while tracing; entry 0 of the `CONTROL` map.
@@ -164,7 +190,16 @@ pub struct ProcessState {
 }
 
 const _: () = {
-    assert!(size_of::<TraceConfig>() == 32);
+    assert!(size_of::<TraceConfig>() == 64);
+    assert!(offset_of!(TraceConfig, scoped) == 32);
+    assert!(offset_of!(TraceConfig, follow_forks) == 36);
+    assert!(offset_of!(TraceConfig, task_pid_offset_bytes) == 40);
+    assert!(offset_of!(TraceConfig, task_tgid_offset_bytes) == 44);
+    assert!(offset_of!(TraceConfig, pid_namespace_device) == 48);
+    assert!(offset_of!(TraceConfig, pid_namespace_inode) == 56);
+    assert!(size_of::<TracedProcess>() == 12);
+    assert!(offset_of!(TracedProcess, images_of_threads) == 4);
+    assert!(offset_of!(TracedProcess, ended) == 8);
     assert!(offset_of!(TraceConfig, sample_one_of) == 16);
     assert!(offset_of!(TraceConfig, verify) == 20);
     assert!(offset_of!(TraceConfig, position_independent) == 24);
@@ -196,10 +231,13 @@ const _: () = {
 mod pod {
     use super::{
         Control, GoroutineKey, GoroutineState, ProcessState, ReturnPlace, SiteState, TraceConfig,
+        TracedProcess,
     };
 
     // SAFETY: repr(C), integers only, no implicit padding (sizes asserted above), any bytes are valid.
     unsafe impl aya::Pod for TraceConfig {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for TracedProcess {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Control {}
     // SAFETY: as above.

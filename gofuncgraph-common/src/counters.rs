@@ -37,7 +37,9 @@ pub enum Counter {
     ReturnsOutside = 14,
     /// The same of promoted functions, while their RETs still have, or have again, probes.
     PromotedReturnsOutside = 15,
+    /// Processes that traced ones forked and that are not traced because `TRACED` was full.
+    ChildrenRefused = 16,
 }
 
 /// Number of [`Counter`]s.
-pub const COUNTER_COUNT: u32 = 16;
+pub const COUNTER_COUNT: u32 = 17;

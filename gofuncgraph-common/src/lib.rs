@@ -12,8 +12,8 @@ mod records;
 
 pub use control::{
     Control, GoroutineKey, GoroutineState, MAX_CHAIN, NO_SITE, ProcessState, ReturnPlace,
-    SiteState, TraceConfig, UNOBSERVED_FRAMES, UnobservedFrame, goroutine_flags, process_flags,
-    ret_cookie, site_flags,
+    SiteState, TraceConfig, TracedProcess, UNOBSERVED_FRAMES, UnobservedFrame, goroutine_flags,
+    process_flags, ret_cookie, site_flags,
 };
 pub use counters::{COUNTER_COUNT, Counter};
 pub use records::{
@@ -33,6 +33,9 @@ pub mod map_names {
     pub const GOROUTINES: &str = "GOROUTINES";
     /// Hash of thread group id to [`ProcessState`](crate::ProcessState).
     pub const PROCESSES: &str = "PROCESSES";
+    /// Hash of thread group id, in the pid namespace that the [`TraceConfig`] names, to
+    /// [`TracedProcess`](crate::TracedProcess).
+    pub const TRACED: &str = "TRACED";
     /// Array with one u64: not 0 once a traced process has replaced its program image. Only then
     /// can a gate belong to an image that is gone.
     pub const IMAGES_CHANGED: &str = "IMAGES_CHANGED";
@@ -59,6 +62,8 @@ pub mod program_names {
     pub const PROCESS_EXIT: &str = "process_exit";
     /// Raw tracepoint `sched_process_exec`.
     pub const PROCESS_EXEC: &str = "process_exec";
+    /// Raw tracepoint `sched_process_fork`.
+    pub const PROCESS_FORK: &str = "process_fork";
 }
 
 /// Name of the read-only global that holds the [`TraceConfig`].

@@ -15,6 +15,7 @@ use crate::goroutine::{current_g, goroutine_key, is_running_goroutine, read_word
 use crate::maps;
 use crate::ring;
 use crate::sample::{self, SampledCall};
+use crate::scope;
 use crate::stack;
 use crate::tree::Gate;
 use crate::watch;
@@ -41,6 +42,9 @@ pub fn handle(ctx: &ProbeContext) {
     let Some(control) = maps::enabled_control() else {
         return;
     };
+    if !scope::has_current_process() {
+        return;
+    }
     // SAFETY: a helper of uprobe programs, called with the program's own context.
     let site = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
     let Some(state) = maps::site(site) else {

@@ -14,6 +14,7 @@ mod process;
 mod ret;
 mod ring;
 mod sample;
+mod scope;
 mod stack;
 mod tree;
 mod watch;
@@ -65,8 +66,15 @@ pub fn process_exit(_ctx: RawTracePointContext) -> i32 {
 
 /// Any process has replaced its program image.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn process_exec(_ctx: RawTracePointContext) -> i32 {
-    process::handle_exec();
+pub fn process_exec(ctx: RawTracePointContext) -> i32 {
+    process::handle_exec(&ctx);
+    0
+}
+
+/// Any process or thread has made another; attached only if the traced ones' shall be traced.
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn process_fork(ctx: RawTracePointContext) -> i32 {
+    scope::handle_fork(&ctx);
     0
 }
 

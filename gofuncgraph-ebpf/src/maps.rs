@@ -5,7 +5,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use gofuncgraph_common::{
     COUNTER_COUNT, Control, GoroutineKey, GoroutineState, ProcessState, ReturnPlace, SiteState,
-    TraceConfig,
+    TraceConfig, TracedProcess,
 };
 
 /// Resized at load to `--buffer`.
@@ -25,6 +25,10 @@ pub static GOROUTINES: HashMap<GoroutineKey, GoroutineState> =
 
 #[map]
 pub static PROCESSES: HashMap<u32, ProcessState> = HashMap::with_max_entries(1 << 13, 0);
+
+/// Where not all processes are traced: those that are.
+#[map]
+pub static TRACED: HashMap<u32, TracedProcess> = HashMap::with_max_entries(1 << 13, 0);
 
 /// Written by user space alone; grows while functions are promoted.
 #[map]
@@ -47,6 +51,12 @@ pub static CONFIG: Global<TraceConfig> = Global::new(TraceConfig {
     verify: 0,
     position_independent: 0,
     thread_features_offset_bytes: 0,
+    scoped: 0,
+    follow_forks: 0,
+    task_pid_offset_bytes: 0,
+    task_tgid_offset_bytes: 0,
+    pid_namespace_device: 0,
+    pid_namespace_inode: 0,
 });
 
 /// The control word while tracing is enabled.

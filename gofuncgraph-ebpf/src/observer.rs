@@ -8,6 +8,7 @@ use crate::emulation;
 use crate::goroutine::{current_g, find_goroutine_key, find_stack_depth};
 use crate::maps;
 use crate::sample;
+use crate::scope;
 use crate::stack;
 use crate::tree::Gate;
 
@@ -30,6 +31,9 @@ fn tell(ctx: &ProbeContext, stack_pointer: u64) {
     let Some(control) = maps::enabled_control() else {
         return;
     };
+    if !scope::has_current_process() {
+        return;
+    }
     // SAFETY: the context of a uprobe program is a readable pt_regs.
     let regs = unsafe { &*ctx.regs };
     // In assembly R14 can be anything: then no gate has its goid, or SP is not on its stack.

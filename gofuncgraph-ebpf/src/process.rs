@@ -1,10 +1,12 @@
 //! Processes that end or replace their program image.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
+use aya_ebpf::programs::RawTracePointContext;
 use gofuncgraph_common::{Counter, ProcessRecord, RecordHeader, RecordKind, process_flags};
 
 use crate::maps::{self, IMAGES_CHANGED, PROCESSES};
 use crate::ring;
+use crate::scope;
 
 /// Runs for every thread that ends; the thread group's leader stands for the process.
 #[inline(always)]
@@ -12,14 +14,17 @@ pub fn handle_exit() {
     let pid_tgid = bpf_get_current_pid_tgid();
     let tgid = (pid_tgid >> 32) as u32;
     if tgid == pid_tgid as u32 {
+        scope::note_end();
         end_process(tgid, RecordKind::ProcessExit);
     }
 }
 
 /// Runs after the image was replaced.
 #[inline(always)]
-pub fn handle_exec() {
+pub fn handle_exec(ctx: &RawTracePointContext) {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // The second argument is what the thread's id was before (Linux: include/trace/events/sched.h).
+    scope::note_image(ctx.arg::<u32>(1) == tgid);
     if end_process(tgid, RecordKind::ProcessExec)
         && let Some(changed) = IMAGES_CHANGED.get_ptr_mut(0)
     {

@@ -13,6 +13,7 @@ use crate::emulation;
 use crate::goroutine::{current_g, goroutine_key, stack_depth};
 use crate::maps::{self, CONFIG};
 use crate::ring;
+use crate::scope;
 use crate::stack;
 use crate::tree::Gate;
 
@@ -53,6 +54,9 @@ fn tell(ctx: &ProbeContext, stack_pointer: u64) {
     let Some(control) = maps::enabled_control() else {
         return;
     };
+    if !scope::has_current_process() {
+        return;
+    }
     // SAFETY: a helper of uprobe programs, called with the program's own context.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
     let site = cookie & ret_cookie::SITE_MASK;

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         }
     };
     match session::run(&command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             session::notice(format_args!("gofuncgraph: {error}"));
             error.exit_code().into()

@@ -101,7 +101,7 @@ fn the_documented_setcap_line_is_all_that_another_user_needs() {
     let mut truth = oracle::round(&mut program);
     // Links are made for that, with no capability left.
     tracer.wait_until_said(PROMOTED);
-    assert_gave_up_capabilities(tracer.pid());
+    assert_gave_up_capabilities(tracer.pid(), 0);
     truth.add(oracle::round(&mut program));
     let outcome = tracer.stop();
     outcome.assert_code(0);
@@ -117,7 +117,7 @@ fn root_gives_all_capabilities_up_when_the_probes_are_there() {
     let binary = PrivateBinary::program("oracle");
     let mut program = Program::start(binary.path(), &[]);
     let mut tracer = Tracer::start(binary.path(), &["-v", "-u", "main.*"], &[]);
-    assert_gave_up_capabilities(tracer.pid());
+    assert_gave_up_capabilities(tracer.pid(), 0);
     let mut truth = oracle::round(&mut program);
     tracer.wait_until_said(PROMOTED);
     truth.add(oracle::round(&mut program));
@@ -136,11 +136,24 @@ fn assert_all_entries(outcome: &Outcome, truth: &Truth) {
     assert!(truth.calls() > 10_000);
 }
 
-/// Of every thread. Those that close the links of measuring may take a moment to end.
-fn assert_gave_up_capabilities(pid: u32) {
+#[test]
+fn what_tells_which_file_a_chosen_process_runs_stays() {
+    const CAP_SYS_PTRACE: u64 = 1 << 19;
+    let binary = sleeper();
+    let program = Program::start(binary.path(), &[]);
+    let mut command = Command::new(executable());
+    command.args(["-p", &program.pid().to_string(), "main.quick"]);
+    let mut tracer = Tracer::spawn(configured(command), true);
+    tracer.wait_until_started();
+    assert_gave_up_capabilities(tracer.pid(), CAP_SYS_PTRACE);
+    tracer.stop().assert_code(0);
+}
+
+/// Of every thread, but for those in `kept`. Those that close the links of measuring may take a moment to end.
+fn assert_gave_up_capabilities(pid: u32, kept: u64) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let with_capabilities = threads_with_capabilities(pid);
+        let with_capabilities = threads_with_capabilities(pid, kept);
         if with_capabilities.is_empty() {
             return;
         }
@@ -149,7 +162,7 @@ fn assert_gave_up_capabilities(pid: u32) {
     }
 }
 
-fn threads_with_capabilities(pid: u32) -> Vec<String> {
+fn threads_with_capabilities(pid: u32, kept: u64) -> Vec<String> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the tracer runs");
     let statuses = threads
         .flatten()
@@ -158,7 +171,9 @@ fn threads_with_capabilities(pid: u32) -> Vec<String> {
         let has = |line: &str| {
             let (name, value) = line.split_once(":\t").unwrap_or_default();
             match name {
-                "CapEff" | "CapPrm" | "CapInh" | "CapAmb" => value != "0000000000000000",
+                "CapEff" | "CapPrm" | "CapInh" | "CapAmb" => {
+                    u64::from_str_radix(value, 16).expect("it is a mask") & !kept != 0
+                }
                 "NoNewPrivs" => value != "1",
                 _ => false,
             }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use gofuncgraph::binary::GoBinary;
 use gofuncgraph::cli::RetChoice;
-use gofuncgraph::kernel::{LoadSettings, Preparation, Tracer as KernelSide};
+use gofuncgraph::kernel::{LoadSettings, Preparation, ProcessScope, Tracer as KernelSide};
 use gofuncgraph::plan::{
     FunctionId, InstructionCost, Pattern, Placement, ProbePlan, Selection, Site, SiteId, SiteKind,
     plan,
@@ -82,6 +82,7 @@ fn a_refused_probe_costs_only_itself() {
             sample_one_of: 0,
             ret: RetChoice::Auto,
             is_position_independent: false,
+            scope: ProcessScope::All,
             verify: false,
             debug: false,
             object: None,

@@ -69,13 +69,6 @@ fn a_rule_for_arguments() {
 }
 
 #[test]
-fn a_command_to_launch() {
-    let binary = PrivateBinary::program("sleeper");
-    let outcome = trace(&[], binary.path(), &["--", "sleep", "1"]);
-    assert_refused(&outcome, USAGE, &["--"]);
-}
-
-#[test]
 fn patterns_that_match_nothing() {
     let binary = PrivateBinary::program("sleeper");
     let outcome = trace(&[], binary.path(), &["main.hled"]);

@@ -82,6 +82,7 @@ fn rows(recording: &[u8]) -> String {
                 EndReason::CountReached => 3,
                 EndReason::OutputEnded => 4,
                 EndReason::Failed => 5,
+                EndReason::ProcessesEnded => 6,
                 EndReason::Other => 0,
             };
             let losses = losses(&end.losses);

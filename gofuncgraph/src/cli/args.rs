@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,19 @@ use super::help::after_help;
 use super::list_options::{AFTER_LIST_HELP, LIST_USAGE, ListArguments};
 use super::manual::{CompletionArguments, ManualArguments};
 use super::output_options::OutputOptions;
+use super::process_options::ProcessOptions;
 use super::quantity::{BufferSize, parse_buffer_size, parse_duration};
+
+const LIVE_USAGE: &str = "\
+gofuncgraph [OPTIONS] <BINARY> [TARGET]...
+       gofuncgraph [OPTIONS] --pid <PID> | --name <NAME> [TARGET]...
+       gofuncgraph [OPTIONS] [TARGET]... -- <COMMAND> [ARGUMENT]...
+       gofuncgraph <COMMAND>";
+
+const RECORD_USAGE: &str = "\
+gofuncgraph record [OPTIONS] <BINARY> [TARGET]...
+       gofuncgraph record [OPTIONS] --pid <PID> | --name <NAME> [TARGET]...
+       gofuncgraph record [OPTIONS] [TARGET]... -- <COMMAND> [ARGUMENT]...";
 
 const AFTER_RECORD_HELP: &str = "\
 Examples:
@@ -51,7 +64,8 @@ cannot be read or written";
 ///
 /// Probes are placed on the functions that were chosen, in every process that runs BINARY or
 /// starts to; the program is neither rebuilt nor restarted. TARGETs say where a tree starts,
-/// --uprobe-wildcards what is shown in it. Ctrl-C ends tracing and leaves the program as it was.
+/// --uprobe-wildcards what is shown in it. With --pid, --name or -- COMMAND one process is traced
+/// alone, and all words are TARGETs. Ctrl-C ends tracing and leaves the program as it was.
 ///
 /// A pattern (TARGET, GLOB) matches a function's whole name as Go writes it, for instance
 /// net/http.(*conn).serve: * stands for any text, ? for one character.
@@ -61,7 +75,7 @@ cannot be read or written";
 #[command(name = "gofuncgraph", version, after_help = after_help(), max_term_width = 100,
     disable_help_flag = true, disable_version_flag = true,
     args_conflicts_with_subcommands = true, subcommand_negates_reqs = true,
-    subcommand_help_heading = "Commands", override_usage = "gofuncgraph [OPTIONS] <BINARY> [TARGET]...\n       gofuncgraph <COMMAND>")]
+    subcommand_help_heading = "Commands", override_usage = LIVE_USAGE)]
 pub(super) struct CommandLine {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -82,8 +96,9 @@ pub(super) struct CommandLine {
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Command {
     /// Trace, and keep what happens in a file
-    #[command(after_help = AFTER_RECORD_HELP, disable_help_flag = true)]
-    Record(RecordArguments),
+    #[command(after_help = AFTER_RECORD_HELP, disable_help_flag = true,
+        override_usage = RECORD_USAGE)]
+    Record(Box<RecordArguments>),
     /// Show what a recording holds; needs neither privileges nor the program
     #[command(after_help = AFTER_REPLAY_HELP, disable_help_flag = true)]
     Replay(ReplayArguments),
@@ -162,14 +177,16 @@ pub(super) struct ReplayArguments {
 /// What is traced, until when, and how.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TraceArguments {
-    /// The executable file that the program runs
-    // Not there if a command is: clap asks for it where it is needed.
-    #[arg(value_name = "BINARY", required = true)]
-    pub(super) binary: Option<PathBuf>,
+    /// The executable file that the program runs, unless the process is chosen otherwise
+    #[arg(value_name = "BINARY")]
+    pub(super) binary: Option<OsString>,
 
     /// Where a tree starts. None: every attached function can start one
     #[arg(value_name = "TARGET")]
     pub(super) targets: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) process: ProcessOptions,
 
     /// Also show these functions; repeatable, and several with commas between them. Without it
     /// and without targets: the functions of the program's own module

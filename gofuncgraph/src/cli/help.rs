@@ -6,6 +6,7 @@ Print call trees of a running Go program, with wall times.
 
 Usage: gofuncgraph [OPTIONS] <BINARY> [TARGET]...     every process of a program
        gofuncgraph [OPTIONS] -p <PID> [TARGET]...     one process
+       gofuncgraph [OPTIONS] [TARGET]... -- <COMMAND> launch a program
        gofuncgraph record|replay|report|diff|check|list|man|completions ...
 
   -u, --uprobe-wildcards <GLOB>  Also show these functions, as in -u 'net/http*'
@@ -62,6 +63,19 @@ pub(super) const TASKS: &[Task] = &[
         ],
     },
     Task {
+        name: "Choose the process",
+        examples: &[
+            Example {
+                command: "gofuncgraph -p 4711 '*handleBar'",
+                answers: "This process alone, in whatever container it runs.",
+            },
+            Example {
+                command: "gofuncgraph 'main.*' -- ./tool --its-option",
+                answers: "Launch a program, and see it from its first instruction on.",
+            },
+        ],
+    },
+    Task {
         name: "Choose functions; needs no privileges",
         examples: &[
             Example {
@@ -103,7 +117,7 @@ pub(super) const EXIT_STATUS: &[(&str, &str)] = &[
     ("1", "something failed while tracing"),
     (
         "2",
-        "the command line makes no sense, or the executable is not there",
+        "the command line makes no sense, or the executable or process is not there",
     ),
     ("3", "a pattern matches no function that can be attached"),
     (
@@ -128,6 +142,7 @@ pub(super) fn after_help() -> String {
     for (status, meaning) in EXIT_STATUS {
         text += &format!("\n  {status:<4} {meaning}");
     }
+    text += "\nWith --exit-status that of COMMAND, if it was traced.";
     text
 }
 
@@ -184,7 +199,7 @@ mod tests {
         }
         let options = SHORT_HELP.lines().filter_map(|line| {
             let (_, rest) = line.split_once("--")?;
-            line.starts_with("  ")
+            (line.starts_with("  ") && line.trim_start().starts_with('-'))
                 .then(|| rest.split(' ').next().unwrap_or_default())
         });
         let options: Vec<&str> = options.collect();

@@ -12,6 +12,7 @@ mod list_options;
 mod manual;
 mod moment;
 mod output_options;
+mod process_options;
 mod quantity;
 mod settings;
 
@@ -26,6 +27,7 @@ pub use exit_code::ExitCode;
 pub use list_options::{ListSettings, ListSort, Program};
 pub use moment::{Moment, MomentError, parse_moment};
 pub use output_options::{FoldBy, Format, FormatRequest, OutputSettings};
+pub use process_options::{ProcessSettings, TracedProgram};
 pub use quantity::{
     BufferSize, DurationError, SizeError, TimeDigits, parse_buffer_size, parse_duration,
 };
@@ -56,15 +58,18 @@ pub fn parse_in(
     let words: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let usage_error =
         |error: SettingsError| clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"));
-    if words.iter().any(|word| word == "--") {
-        return Err(usage_error(SettingsError::CommandToLaunch));
+    // clap does not tell this from no `--` at all.
+    let launch = words.iter().position(|word| word == "--");
+    if launch.is_some_and(|at| at + 1 == words.len()) {
+        return Err(usage_error(SettingsError::NothingToLaunch));
     }
-    if let Some(help) = short_help(&words) {
+    let own = launch.map_or(words.as_slice(), |at| &words[..at]);
+    if let Some(help) = short_help(own) {
         return Err(help);
     }
     let line = args::CommandLine::try_parse_from(&words).map_err(|error| {
-        let mut error = foreign_options::explain(error, &words);
-        // clap's advice is to write `--` before the word, which is reserved here.
+        let mut error = foreign_options::explain(error, own);
+        // clap's advice is to write `--` before the word, which launches a program here.
         error.remove(ContextKind::Suggested);
         if let Some(advice) = advice_on_check(&error) {
             let advice = ContextValue::StyledStrs(vec![advice.into()]);

@@ -9,6 +9,7 @@ use super::args::{
 };
 use super::list_options::ListSettings;
 use super::output_options::{Format, OutputSettings};
+use super::process_options::{ProcessSettings, TracedProgram};
 use super::quantity::BufferSize;
 
 /// What the command line asks for.
@@ -47,8 +48,8 @@ pub struct ReplaySettings {
 /// What tracing shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The executable file.
-    pub binary: PathBuf,
+    /// Which program, and which of its processes.
+    pub process: ProcessSettings,
     /// Which functions.
     pub patterns: PatternSettings,
     /// Which instructions get probes.
@@ -71,7 +72,8 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// End after so many trees.
     pub count: Option<NonZero<u64>>,
-    /// Where trees or the recording go; `None`: standard output.
+    /// Where trees or the recording go; `None`: standard output, or standard error where a
+    /// program is launched, whose own the standard output is.
     pub output: Option<PathBuf>,
     /// The output is a recording.
     pub records: bool,
@@ -144,15 +146,29 @@ pub enum SettingsError {
         /// Without the rule.
         name: String,
     },
-    /// Something stands after `--`.
-    #[error(
-        "nothing may follow '--': it is reserved for a command to launch, which this version \
-         cannot do yet. Start the program by itself; the tracer also waits for one that starts later"
-    )]
-    CommandToLaunch,
     /// No program is named.
-    #[error("name the executable file that the program runs")]
+    #[error(
+        "name the executable file that the program runs, or a process (--pid PID or --name NAME), \
+         or a program to launch (-- COMMAND)"
+    )]
     NoBinary,
+    /// Nothing stands behind `--`.
+    #[error("name the program to launch, and its arguments, behind '--'")]
+    NothingToLaunch,
+    /// `--follow-forks` of all processes.
+    #[error(
+        "--follow-forks is for --pid, --name and -- COMMAND: of BINARY every process is traced"
+    )]
+    NothingToFollow,
+    /// `--exit-status`, but nothing is launched.
+    #[error("--exit-status is that of a program to launch: write it behind '--'")]
+    NoCommandToEndWith,
+    /// A recording would go to the standard output of the program that is launched.
+    #[error(
+        "the recording would be mixed with what the launched program prints: \
+         name a file, as in --output FILE"
+    )]
+    RecordingAmongOutput,
     /// `list` without a program.
     #[error("name the executable file whose functions are to be listed, or a process: --pid PID")]
     NothingToList,
@@ -235,7 +251,7 @@ impl Command {
                 return Ok(Self::Print(completions.text()));
             }
             Some(Subcommand::Record(record)) => {
-                let RecordArguments { trace, output } = record;
+                let RecordArguments { trace, output } = *record;
                 let output = unless_standard_stream(output);
                 Settings::resolve(trace, output, true, environment)
             }
@@ -295,10 +311,13 @@ impl Settings {
         if trace.duration == Some(Duration::ZERO) {
             return Err(SettingsError::NoDuration);
         }
-        trace
-            .targets
-            .iter()
-            .try_for_each(|target| check_target(target))?;
+        let mut targets = trace.targets;
+        let process = trace.process.resolve(trace.binary, &mut targets)?;
+        let launches = matches!(process.program, TracedProgram::Command(_));
+        if launches && records && output.is_none() {
+            return Err(SettingsError::RecordingAmongOutput);
+        }
+        targets.iter().try_for_each(|target| check_target(target))?;
         let count = trace.count.and_then(NonZero::new);
         let view = trace.view;
         let view = if records {
@@ -308,12 +327,12 @@ impl Settings {
         } else {
             view.resolve(output.as_deref(), Some(Format::Text), environment)?
         };
-        let mode = view.mode(!trace.targets.is_empty() || count.is_some());
+        let mode = view.mode(!targets.is_empty() || count.is_some());
         Ok(Self {
-            binary: trace.binary.ok_or(SettingsError::NoBinary)?,
+            process,
             patterns: PatternSettings {
                 wildcards: split_patterns(&trace.uprobe_wildcards)?,
-                targets: trace.targets,
+                targets,
                 excludes: split_patterns(&trace.exclude)?,
                 exclude_vendor: trace.exclude_vendor,
             },

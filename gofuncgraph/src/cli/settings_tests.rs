@@ -40,7 +40,7 @@ fn refused(args: &[&str]) -> String {
 #[test]
 fn the_originals_command_line() {
     let settings = parsed(&["--uprobe-wildcards", "net/http*", "./bin", "*handleBar"]);
-    assert_eq!(settings.binary, PathBuf::from("./bin"));
+    assert_eq!(settings.process.program, file("./bin"));
     assert_eq!(
         settings.patterns,
         PatternSettings {
@@ -228,13 +228,74 @@ fn argument_rules_are_not_there_yet() {
 }
 
 #[test]
-fn a_command_to_launch_is_not_there_yet() {
-    let message = refused(&["bin", "target", "--", "./bin", "-x"]);
-    assert!(
-        message.contains("reserved for a command to launch"),
-        "{message}"
-    );
-    refused(&["bin", "--", "sleep"]);
+fn with_a_process_all_words_are_targets() {
+    for (args, program) in [
+        (
+            &["-p", "7", "main.a", "main.b"][..],
+            TracedProgram::Processes(vec![7]),
+        ),
+        (
+            &["main.a", "main.b", "--pid", "7"],
+            TracedProgram::Processes(vec![7]),
+        ),
+        (
+            &["-p", "9", "-p", "7", "-p9", "main.a", "main.b"],
+            TracedProgram::Processes(vec![7, 9]),
+        ),
+        (
+            &["-n", "server", "main.a", "main.b"],
+            TracedProgram::Named("server".to_owned()),
+        ),
+        (
+            &["main.a", "main.b", "--", "./tool"],
+            command_of(&["./tool"]),
+        ),
+        (
+            &["main.a", "main.b", "--", "tool", "-u", "--", "main.c"],
+            command_of(&["tool", "-u", "--", "main.c"]),
+        ),
+    ] {
+        let settings = parsed(args);
+        assert_eq!(settings.process.program, program, "{args:?}");
+        assert_eq!(settings.patterns.targets, ["main.a", "main.b"], "{args:?}");
+        let recorded = [&["record"], args].concat();
+        assert_eq!(parsed(&recorded).process.program, program, "{args:?}");
+    }
+    let settings = parsed(&["-u", "main.*", "--", "tool"]);
+    assert_eq!(settings.process.program, command_of(&["tool"]));
+    assert!(settings.patterns.targets.is_empty());
+    assert_eq!(settings.mode, OutputMode::Stream);
+}
+
+#[test]
+fn options_for_processes_need_some() {
+    for args in [
+        &["--follow-forks", "bin"][..],
+        &["--exit-status", "bin"],
+        &["--exit-status", "-p", "7"],
+        &["-p", "7", "-n", "server"],
+        &["-p", "7", "--", "tool"],
+        &["-n", "server", "--", "tool"],
+        &["-p", "0"],
+        &["-p", "server"],
+        &["--"],
+        &["main.a", "--"],
+        &["record", "-o", "-", "--", "tool"],
+    ] {
+        refused(args);
+    }
+    assert!(refused(&["--exit-status", "bin"]).contains("behind '--'"));
+    let settings = parsed(&["--follow-forks", "--exit-status", "--", "tool"]);
+    assert!(settings.process.follow_forks && settings.process.exit_status);
+    assert!(parsed(&["-p", "7", "--follow-forks"]).process.follow_forks);
+}
+
+fn command_of(words: &[&str]) -> TracedProgram {
+    TracedProgram::Command(words.iter().map(Into::into).collect())
+}
+
+fn file(path: &str) -> TracedProgram {
+    TracedProgram::File(path.into())
 }
 
 #[test]
@@ -357,9 +418,10 @@ fn a_replay_leaves_to_the_recording_what_is_not_said() {
 
 #[test]
 fn only_the_first_word_is_a_command() {
-    assert_eq!(parsed(&["./record"]).binary, PathBuf::from("./record"));
+    let program = |args: &[&str]| parsed(args).process.program;
+    assert_eq!(program(&["./record"]), file("./record"));
     assert_eq!(parsed(&["bin", "replay"]).patterns.targets, ["replay"]);
-    assert_eq!(parsed(&["-v", "record"]).binary, PathBuf::from("record"));
+    assert_eq!(program(&["-v", "record"]), file("record"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::binary::{RuntimeOffsets, VirtualAddress};
 use super::KernelError;
 use super::calibration_code::{Code, Copy};
 use super::cost::{HitCosts, PerKind};
-use super::link::Link;
+use super::link_target::{Link, LinkScope, attach_at};
 use super::tracer::Tracer;
 
 /// Linking waits some 10 ms for all CPUs, which attaching to the target then does not. Measuring
@@ -93,9 +93,10 @@ impl Tracer {
             ),
         ];
         for (program, places) in links {
-            let link = super::link::attach_at(program, file, &places)?;
+            let link = attach_at(program, file, &places, &LinkScope::All)?;
             self.calibration.links.extend(link.links);
         }
+        self.trace_own_process()?;
         self.enable()?;
         let started = Instant::now();
         let outside = self.measure(&code, &goroutine, started, LONGEST / 2)?;
@@ -172,6 +173,7 @@ impl Tracer {
         self.disable()?;
         let links = std::mem::take(&mut self.calibration.links);
         self.links.close_meanwhile(links);
+        self.forget_own_process();
         self.set_site(PLAIN_SITE, SiteState::default())?;
         self.set_site(PROMOTED_SITE, SiteState::default())?;
         if let Some(address) = self.calibration.return_address.take() {

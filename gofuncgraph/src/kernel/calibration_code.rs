@@ -138,6 +138,9 @@ impl Code {
     }
 }
 
+// SAFETY: the memory is never written to, so that threads may run the code at the same time.
+unsafe impl Sync for Code {}
+
 impl Drop for Code {
     fn drop(&mut self) {
         // SAFETY: the mapping was made in `new`, and nothing runs there.

@@ -2,7 +2,9 @@
 
 use std::{fs, io};
 
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs,
+};
 
 use super::KernelError;
 
@@ -29,21 +31,39 @@ pub(super) fn check() -> Result<(), KernelError> {
     }
 }
 
-/// Takes every capability from this thread and from those that it starts from now on, for good.
+/// What a thread still needs capabilities for, if it has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StillNeeded {
+    /// Nothing.
+    Nothing,
+    /// To send signals to processes of other users (CAP_KILL).
+    Signals,
+    /// To see which file a process of another user runs (CAP_SYS_PTRACE; Linux: fs/proc/base.c,
+    /// `proc_pid_readlink`).
+    ProcessFiles,
+}
+
+/// Takes every capability but what is `still_needed` from this thread and from those that it
+/// starts from now on, for good.
 ///
 /// Reading and writing maps, and links of programs that are loaded, need none (Linux:
 /// kernel/bpf/syscall.c, `__sys_bpf`, asks for them to make maps and to load programs).
 ///
 /// # Errors
 /// The kernel's; then the capabilities are still there.
-pub fn give_up_capabilities() -> io::Result<()> {
+pub fn give_up_capabilities(still_needed: StillNeeded) -> io::Result<()> {
     // Else a process of uid 0 would have them again after an exec.
     set_no_new_privs(true)?;
-    let none = CapabilitySet::empty();
+    let kept = capabilities(None)?.permitted
+        & match still_needed {
+            StillNeeded::Nothing => CapabilitySet::empty(),
+            StillNeeded::Signals => CapabilitySet::KILL,
+            StillNeeded::ProcessFiles => CapabilitySet::SYS_PTRACE,
+        };
     let sets = CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
     };
     Ok(set_capabilities(None, sets)?)
 }

@@ -60,7 +60,7 @@ impl Tracer {
         })
     }
 
-    fn counter(&self, counter: Counter) -> Result<u64, KernelError> {
+    pub(super) fn counter(&self, counter: Counter) -> Result<u64, KernelError> {
         let values = self
             .counters
             .get(&(counter as u32), 0)

@@ -40,6 +40,12 @@ pub enum KernelError {
         /// Why.
         reason: String,
     },
+    /// `--follow-forks` cannot be done.
+    #[error("--follow-forks: {reason}")]
+    NoFollowing {
+        /// Why, and what to do.
+        reason: &'static str,
+    },
     /// The eBPF object cannot be read, or does not fit this version of gofuncgraph.
     #[error("the eBPF object is unusable: {reason}; rebuild it with `cargo xtask build-ebpf`")]
     Object {

@@ -1,8 +1,6 @@
 //! Links, which can be added and replaced while tracing.
 
-use std::ffi::CString;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::{self, JoinHandle};
 
 use gofuncgraph_common::ret_cookie;
@@ -12,17 +10,10 @@ use crate::plan::{InstructionCost, ProbePlan, Site, SiteId, SiteKind};
 use crate::promotion::ObserverSite;
 
 use super::KernelError;
-use super::bisection::find_refused;
-use super::code_mapping::CodeMapping;
+use super::link_target::{
+    Attached, Link, LinkScope, Probes, RetProbes, Target, attach_error, close, link_process,
+};
 use super::program::UprobePrograms;
-use super::system_call::{ENOTSUPP, UprobeMulti, link_uprobe_multi};
-
-/// One BPF_LINK_CREATE takes at most this many probes (Linux: kernel/trace/bpf_trace.c,
-/// MAX_UPROBE_MULTI_CNT).
-const PROBES_PER_LINK: usize = 1 << 20;
-
-/// Links with more probes are closed one after the other.
-const MANY_PROBES: usize = 4_000;
 
 /// How an attachment went.
 #[derive(Clone, Debug)]
@@ -31,63 +22,6 @@ pub struct AttachReport {
     pub attached: usize,
     /// Sites whose instruction the kernel refuses to probe. They cost only themselves.
     pub refused: Vec<SiteId>,
-}
-
-/// Probes for one program, as the kernel takes them.
-#[derive(Default)]
-struct Probes {
-    offsets: Vec<u64>,
-    cookies: Vec<u64>,
-}
-
-impl Probes {
-    fn at(places: &[(FileOffset, u64)]) -> Self {
-        let mut probes = Self::default();
-        for &(offset, cookie) in places {
-            probes.push(offset, cookie);
-        }
-        probes
-    }
-
-    fn push(&mut self, offset: FileOffset, cookie: u64) {
-        self.offsets.push(offset.0);
-        self.cookies.push(cookie);
-    }
-}
-
-/// The same for programs that come in two kinds.
-#[derive(Default)]
-struct RetProbes {
-    /// The kernel executes the instruction.
-    plain: Probes,
-    /// It is a RET, and the program executes it.
-    emulated: Probes,
-}
-
-impl RetProbes {
-    /// The upper half of a cookie tells the program that emulates where its probe is.
-    fn push(
-        &mut self,
-        programs: &UprobePrograms,
-        place: (VirtualAddress, FileOffset, InstructionCost),
-        cookie: u32,
-    ) {
-        let (address, file_offset, cost) = place;
-        let cookie = u64::from(cookie);
-        let is_plain = programs.emulating.is_none() || cost != InstructionCost::SingleSteppedRet;
-        match u32::try_from(address.0) {
-            Ok(address) if !is_plain => self
-                .emulated
-                .push(file_offset, cookie | u64::from(address) << 32),
-            _ => self.plain.push(file_offset, cookie),
-        }
-    }
-}
-
-/// Probes of one program. Dropping it takes them away.
-pub(super) struct Link {
-    _descriptor: OwnedFd,
-    probes: usize,
 }
 
 /// All links of a session.
@@ -105,9 +39,41 @@ pub(super) struct Links {
     /// Sites that the kernel refused.
     refused: Vec<SiteId>,
     closing: Vec<JoinHandle<()>>,
+    scope: LinkScope,
 }
 
 impl Links {
+    /// Links that are made from now on are for these processes.
+    pub(super) fn set_scope(&mut self, scope: LinkScope) {
+        self.scope = scope;
+    }
+
+    /// Puts the probes of a process in place again that has begun a new program image: the
+    /// kernel's filter knows a process by its leader, which is another one now.
+    pub(super) fn renew(&mut self, pid: u32) -> Result<(), KernelError> {
+        let mut replaced = Vec::new();
+        let groups = [
+            &mut self.returns,
+            &mut self.lasting,
+            &mut self.observer_links,
+        ];
+        // As in `attach`: returns come before entries.
+        for group in groups {
+            for link in group.iter_mut() {
+                let Some((_, parts)) = link.of_process.as_ref().filter(|(of, _)| *of == pid) else {
+                    continue;
+                };
+                match link_process(pid, parts) {
+                    Ok(renewed) => replaced.push(std::mem::replace(link, renewed)),
+                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                    Err(error) => return Err(attach_error(parts.probes.offsets.len(), error)),
+                }
+            }
+        }
+        self.close_meanwhile(replaced);
+        Ok(())
+    }
+
     /// Attaches the sites of `plan` to `file`: two links for entries and watched sites, one for
     /// returns, and one for returns that are entries at the same time.
     pub(super) fn attach(
@@ -139,7 +105,7 @@ impl Links {
             };
             probes.push(site.file_offset, u64::from(id.0));
         }
-        let target = Target::new(file)?;
+        let target = Target::new(file, &self.scope)?;
         let entry = programs.entry.as_fd();
         // Where a straight line ends in its RET, both programs run for the same instruction, and the
         // kernel runs the one that was attached last first (Linux: kernel/events/uprobes.c,
@@ -159,6 +125,7 @@ impl Links {
             self.refused.extend(attached.refused);
         }
         self.refused.sort_unstable();
+        self.refused.dedup();
         Ok(AttachReport {
             attached: plan.sites.len() - self.refused.len(),
             refused: self.refused.clone(),
@@ -174,7 +141,7 @@ impl Links {
         cookie: u32,
     ) -> Result<(), KernelError> {
         let probes = Probes::at(&[(offset, u64::from(cookie))]);
-        let attached = Target::new(file)?.attach_uncertain(program, &probes)?;
+        let attached = Target::new(file, &self.scope)?.attach_uncertain(program, &probes)?;
         self.lasting.extend(attached.links);
         Ok(())
     }
@@ -187,7 +154,7 @@ impl Links {
         file: BorrowedFd<'_>,
         places: &[(ObserverSite, u32)],
     ) -> Result<Vec<u32>, KernelError> {
-        let attached = attach_observers(programs, file, places)?;
+        let attached = attach_observers(programs, file, places, &self.scope)?;
         self.observer_links.extend(attached.links);
         let refused: Vec<u32> = attached.refused.iter().map(|id| id.0).collect();
         let placed = places
@@ -207,7 +174,7 @@ impl Links {
         let stays = |(_, number): &&(ObserverSite, u32)| !numbers.contains(number);
         let staying: Vec<(ObserverSite, u32)> =
             self.observers.iter().filter(stays).copied().collect();
-        let attached = attach_observers(programs, file, &staying)?;
+        let attached = attach_observers(programs, file, &staying, &self.scope)?;
         self.observers = staying;
         let replaced = std::mem::replace(&mut self.observer_links, attached.links);
         self.close_meanwhile(replaced);
@@ -253,7 +220,7 @@ impl Links {
                 probes.push(programs, place_of(site), cookie_of_ret(id, generation));
             }
         }
-        let attached = Target::new(file)?.attach_returns(programs, &probes)?;
+        let attached = Target::new(file, &self.scope)?.attach_returns(programs, &probes)?;
         let replaced = std::mem::replace(&mut self.returns, attached.links);
         self.close_meanwhile(replaced);
         Ok(())
@@ -277,46 +244,6 @@ impl Drop for Links {
     }
 }
 
-/// Closing a link waits some 30 ms for running handlers, whatever its size, so links are closed at
-/// the same time. But all closes take their probes away under one lock, a probe at a time (Linux:
-/// kernel/events/uprobes.c, `register_for_each_vma`), and two of them that pass it to and fro take
-/// three times as long as one after the other. So large links wait for each other; for smaller
-/// ones that would take longer.
-fn close(links: Vec<Link>) {
-    let (large, small): (Vec<_>, Vec<_>) = links
-        .into_iter()
-        .partition(|link| link.probes > MANY_PROBES);
-    thread::scope(|scope| {
-        for link in small {
-            // Where no thread can be had, the link goes away with the closure that holds it.
-            let _ = thread::Builder::new().spawn_scoped(scope, move || drop(link));
-        }
-        drop(large);
-    });
-}
-
-pub(super) struct Attached {
-    pub(super) links: Vec<Link>,
-    refused: Vec<SiteId>,
-}
-
-/// Attaches `program` at places of `file`, each with its cookie.
-pub(super) fn attach_at(
-    program: BorrowedFd<'_>,
-    file: BorrowedFd<'_>,
-    places: &[(FileOffset, u64)],
-) -> Result<Attached, KernelError> {
-    Target::new(file)?.attach(program, &Probes::at(places))
-}
-
-impl Attached {
-    fn and(mut self, other: Self) -> Self {
-        self.links.extend(other.links);
-        self.refused.extend(other.refused);
-        self
-    }
-}
-
 fn place_of(site: &Site) -> (VirtualAddress, FileOffset, InstructionCost) {
     (site.address, site.file_offset, site.cost)
 }
@@ -330,13 +257,14 @@ fn attach_observers(
     programs: &UprobePrograms,
     file: BorrowedFd<'_>,
     places: &[(ObserverSite, u32)],
+    scope: &LinkScope,
 ) -> Result<Attached, KernelError> {
     let mut probes = RetProbes::default();
     for (site, number) in places {
         let place = (site.address, site.file_offset, site.cost);
         probes.push(programs, place, *number);
     }
-    let target = Target::new(file)?;
+    let target = Target::new(file, scope)?;
     let attached = target.attach(programs.observer.as_fd(), &probes.plain)?;
     match &programs.emulating {
         Some(emulating) => {
@@ -345,123 +273,4 @@ fn attach_observers(
         }
         None => Ok(attached),
     }
-}
-
-/// The file that probes go to.
-struct Target<'a> {
-    file: BorrowedFd<'a>,
-    path: CString,
-}
-
-impl<'a> Target<'a> {
-    fn new(file: BorrowedFd<'a>) -> Result<Self, KernelError> {
-        // The descriptor's path names the very file that was planned for, whatever the original
-        // path has become.
-        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| {
-            KernelError::MapCode {
-                source: io::Error::from(io::ErrorKind::InvalidInput),
-            }
-        })?;
-        Ok(Self { file, path })
-    }
-
-    /// Attaches where no kernel refuses the instruction: it is a RET, or emulated, or an indirect
-    /// call or jump.
-    fn attach(&self, program: BorrowedFd<'_>, probes: &Probes) -> Result<Attached, KernelError> {
-        attach_probes(program, &self.path, probes)
-    }
-
-    fn attach_returns(
-        &self,
-        programs: &UprobePrograms,
-        probes: &RetProbes,
-    ) -> Result<Attached, KernelError> {
-        let attached = self.attach(programs.function_return.as_fd(), &probes.plain)?;
-        match &programs.emulating {
-            Some(emulating) => {
-                let program = emulating.function_return.as_fd();
-                Ok(attached.and(self.attach(program, &probes.emulated)?))
-            }
-            None => Ok(attached),
-        }
-    }
-
-    /// Attaches where the kernel may refuse the instruction. It looks at one when a process maps
-    /// it; were there none, a bad one would fail later, in the target's mmap. So the code is mapped
-    /// here meanwhile, which doubles the time that a probe takes.
-    fn attach_uncertain(
-        &self,
-        program: BorrowedFd<'_>,
-        probes: &Probes,
-    ) -> Result<Attached, KernelError> {
-        let _mapping = CodeMapping::of(self.file, &probes.offsets)?;
-        self.attach(program, probes)
-    }
-}
-
-fn attach_probes(
-    program: BorrowedFd<'_>,
-    path: &std::ffi::CStr,
-    probes: &Probes,
-) -> Result<Attached, KernelError> {
-    let link = |offsets: &[u64], cookies: &[u64]| {
-        link_uprobe_multi(
-            program,
-            &UprobeMulti {
-                path,
-                offsets,
-                cookies,
-            },
-        )
-        .map(|descriptor| Link {
-            _descriptor: descriptor,
-            probes: offsets.len(),
-        })
-    };
-    let mut attached = Attached {
-        links: Vec::new(),
-        refused: Vec::new(),
-    };
-    let chunks = probes
-        .offsets
-        .chunks(PROBES_PER_LINK)
-        .zip(probes.cookies.chunks(PROBES_PER_LINK));
-    for (offsets, cookies) in chunks {
-        let failed = |source: io::Error| attach_error(offsets.len(), source);
-        match link(offsets, cookies) {
-            Ok(new_link) => attached.links.push(new_link),
-            Err(error) if error.raw_os_error() == Some(ENOTSUPP) => {
-                let found = find_refused(&link, offsets, cookies).map_err(failed)?;
-                close(found.trial_links);
-                let refused = found.refused;
-                let (kept_offsets, kept_cookies): (Vec<u64>, Vec<u64>) = offsets
-                    .iter()
-                    .zip(cookies)
-                    .filter(|(_, cookie)| refused.binary_search(cookie).is_err())
-                    .unzip();
-                if !kept_offsets.is_empty() {
-                    attached
-                        .links
-                        .push(link(&kept_offsets, &kept_cookies).map_err(failed)?);
-                }
-                // The lower half of a cookie is the site's id.
-                let ids = refused
-                    .iter()
-                    .map(|&cookie| SiteId(cookie as u32 & ret_cookie::SITE_MASK));
-                attached.refused.extend(ids);
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    Ok(attached)
-}
-
-fn attach_error(probes: usize, source: io::Error) -> KernelError {
-    if source.raw_os_error() == Some(libc::EPERM) {
-        return KernelError::Refused {
-            action: "making a uprobe_multi link",
-            source,
-        };
-    }
-    KernelError::Attach { probes, source }
 }

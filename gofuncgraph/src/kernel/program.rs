@@ -154,6 +154,7 @@ pub(super) fn check_uprobe_multi(programs: &UprobePrograms) -> Result<(), Kernel
         path: c"/",
         offsets: &[0],
         cookies: &[0],
+        pid: None,
     };
     match link_uprobe_multi(programs.entry.as_fd(), &probes) {
         Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(()),

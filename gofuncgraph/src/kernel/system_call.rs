@@ -97,10 +97,12 @@ pub(super) struct UprobeMulti<'a> {
     pub(super) path: &'a CStr,
     pub(super) offsets: &'a [u64],
     pub(super) cookies: &'a [u64],
+    /// The process that they are for, in the caller's pid namespace; `None`: every one.
+    pub(super) pid: Option<u32>,
 }
 
-/// Attaches `program` to every process that maps the file, now or later. Closing the descriptor
-/// detaches it.
+/// Attaches `program` to every process that maps the file, now or later, or to one of them.
+/// Closing the descriptor detaches it. ESRCH: there is no such process.
 pub(super) fn link_uprobe_multi(
     program: BorrowedFd<'_>,
     probes: &UprobeMulti<'_>,
@@ -120,5 +122,6 @@ pub(super) fn link_uprobe_multi(
     multi.cookies = probes.cookies.as_ptr() as u64;
     multi.cnt = u32::try_from(probes.offsets.len())
         .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    multi.pid = probes.pid.unwrap_or(0);
     bpf(bpf_cmd::BPF_LINK_CREATE, &mut attributes)
 }

@@ -8,7 +8,8 @@ use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use gofuncgraph_common::{
     CONFIG_GLOBAL, Control, GoroutineKey, GoroutineState, ProcessState, RecordHeader, ReturnPlace,
-    SiteState, TraceConfig, goroutine_flags, map_names, process_flags, program_names, site_flags,
+    SiteState, TraceConfig, TracedProcess, goroutine_flags, map_names, process_flags,
+    program_names, site_flags,
 };
 
 use crate::binary::RuntimeOffsets;
@@ -19,6 +20,7 @@ use super::calibration::Calibration;
 use super::error::with_causes;
 use super::link::{AttachReport, Links};
 use super::program::{self, UprobePrograms};
+use super::scope::{self, ProcessScope};
 use super::{KernelError, capability, object, ret_emulation};
 
 /// What is fixed when the programs are loaded.
@@ -36,6 +38,8 @@ pub struct LoadSettings<'a> {
     pub ret: RetChoice,
     /// The file is loaded at other addresses than it says.
     pub is_position_independent: bool,
+    /// Which processes are traced.
+    pub scope: ProcessScope,
     /// RETs of promoted functions are told of beside their observers.
     pub verify: bool,
     /// The programs write log messages for [`Tracer::flush_log`].
@@ -93,6 +97,8 @@ pub struct Tracer {
     goroutines: HashMap<MapData, GoroutineKey, GoroutineState>,
     pub(super) observed_returns: HashMap<MapData, u64, ReturnPlace>,
     pub(super) processes: HashMap<MapData, u32, ProcessState>,
+    pub(super) traced: HashMap<MapData, u32, TracedProcess>,
+    pub(super) scope: ProcessScope,
     pub(super) counters: PerCpuArray<MapData, u64>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     is_enabled: bool,
@@ -126,6 +132,7 @@ impl Tracer {
             thread_features_offset_bytes: emulation
                 .as_ref()
                 .map_or(0, |emulation| emulation.thread_features_offset_bytes),
+            ..scope::config(settings.scope)?
         };
         let log_level: u8 = if settings.debug {
             log::Level::Debug as u8
@@ -147,6 +154,9 @@ impl Tracer {
         program::check_uprobe_multi(&programs)?;
         attach_tracepoint(&mut ebpf, program_names::PROCESS_EXIT, "sched_process_exit")?;
         attach_tracepoint(&mut ebpf, program_names::PROCESS_EXEC, "sched_process_exec")?;
+        if settings.scope == ProcessScope::FollowForks {
+            attach_tracepoint(&mut ebpf, program_names::PROCESS_FORK, "sched_process_fork")?;
+        }
         let logger = settings
             .debug
             .then(|| EbpfLogger::init(&mut ebpf))
@@ -161,6 +171,8 @@ impl Tracer {
             goroutines: take_map(&mut ebpf, map_names::GOROUTINES)?,
             observed_returns: take_map(&mut ebpf, map_names::OBSERVED_RETURNS)?,
             processes: take_map(&mut ebpf, map_names::PROCESSES)?,
+            traced: take_map(&mut ebpf, map_names::TRACED)?,
+            scope: settings.scope,
             counters: take_map(&mut ebpf, map_names::COUNTERS)?,
             logger,
             is_enabled: false,
@@ -178,7 +190,7 @@ impl Tracer {
     }
 
     /// Puts probes on every site of `plan` in `file`, for every process that maps it now or
-    /// later, as one group of links.
+    /// later, or for those that [`Tracer::trace_processes`] was told, as one group of links.
     ///
     /// # Errors
     /// The kernel's; an instruction that it refuses to probe is no error but reported.

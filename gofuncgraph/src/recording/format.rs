@@ -297,6 +297,7 @@ pub(super) fn push_end(end: &RecordedEnd, out: &mut Vec<u8>) {
         EndReason::CountReached => 3,
         EndReason::OutputEnded => 4,
         EndReason::Failed => 5,
+        EndReason::ProcessesEnded => 6,
         EndReason::Other => 0,
     });
     varint::push(end.events, out);
@@ -312,6 +313,7 @@ pub(super) fn read_end(payload: &[u8]) -> Option<RecordedEnd> {
         3 => EndReason::CountReached,
         4 => EndReason::OutputEnded,
         5 => EndReason::Failed,
+        6 => EndReason::ProcessesEnded,
         _ => EndReason::Other,
     };
     let events = fields.unsigned()?;

@@ -135,6 +135,8 @@ pub enum EndReason {
     OutputEnded,
     /// Something failed.
     Failed,
+    /// The processes that were traced had ended.
+    ProcessesEnded,
     /// A reason that this version does not know.
     Other,
 }

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::ExitCode;
-use crate::kernel::give_up_capabilities;
+use crate::kernel::{StillNeeded, give_up_capabilities};
 
 use super::SessionError;
 use super::notice::notice;
@@ -22,6 +22,8 @@ pub(super) enum Ending {
     CountReached,
     /// Nobody reads the output any more, or it cannot be written.
     OutputEnded,
+    /// What was traced of processes has ended.
+    ProcessesEnded,
 }
 
 /// Says when the user wants tracing to end. A second signal ends the process at once, whatever
@@ -37,7 +39,7 @@ impl Interrupts {
             what: "signal handling",
             source,
         };
-        let (sender, wanted) = watch::channel(false);
+        let (sender, interrupts) = Self::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()
@@ -50,7 +52,7 @@ impl Interrupts {
             .name("signals".to_owned())
             .spawn(move || {
                 // If it cannot, `live::trace` says so.
-                let _ = give_up_capabilities();
+                let _ = give_up_capabilities(StillNeeded::Nothing);
                 runtime.block_on(async {
                     signals.next().await;
                     sender.send_replace(true);
@@ -60,7 +62,13 @@ impl Interrupts {
                 });
             })
             .map_err(setup)?;
-        Ok(Self { wanted })
+        Ok(interrupts)
+    }
+
+    /// One that tells when `true` is sent.
+    pub(super) fn channel() -> (watch::Sender<bool>, Self) {
+        let (sender, wanted) = watch::channel(false);
+        (sender, Self { wanted })
     }
 
     /// Returns when the first signal has come.
@@ -71,7 +79,7 @@ impl Interrupts {
 }
 
 /// Nothing may hold up the end, least of all a standard error that nobody reads.
-fn notice_unless_blocked(line: &'static str) {
+pub(super) fn notice_unless_blocked(line: &'static str) {
     let printed = thread::Builder::new().spawn(move || notice(format_args!("{line}")));
     if printed.is_ok() {
         thread::sleep(Duration::from_millis(50));

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::AnalysisError;
+use super::{AnalysisError, ProcessError};
 use crate::binary::BinaryError;
 use crate::cli::ExitCode;
 use crate::kernel::KernelError;
@@ -45,6 +45,9 @@ pub enum SessionError {
         /// The system's answer.
         source: io::Error,
     },
+    /// What was chosen of processes cannot be traced or launched.
+    #[error(transparent)]
+    Chosen(#[from] ProcessError),
     /// The executable cannot be traced.
     #[error("{}: {source}", path.display())]
     Binary {
@@ -206,12 +209,15 @@ impl SessionError {
             Self::Binary { .. }
             | Self::NotAFile { .. }
             | Self::Kernel(
-                KernelError::NoUprobeMulti { .. } | KernelError::NoRetEmulation { .. },
+                KernelError::NoUprobeMulti { .. }
+                | KernelError::NoRetEmulation { .. }
+                | KernelError::NoFollowing { .. },
             ) => ExitCode::Unsupported,
             Self::OutputIsTarget { .. }
             | Self::OutputIsRecording { .. }
             | Self::TwoOutputsInOneFile { .. } => ExitCode::Usage,
             Self::Analysis(error) => error.exit_code(),
+            Self::Chosen(error) => error.exit_code(),
             Self::Plan { source, .. } => match source {
                 PlanError::Binary(_) => ExitCode::Unsupported,
                 PlanError::Unmatched(_) | PlanError::NothingInMainModule { .. } => {

@@ -1,22 +1,19 @@
 //! Tracing running processes.
 
 use std::io::IsTerminal;
-use std::os::fd::OwnedFd;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::tz::TimeZone;
 use rustix::termios::tcgetwinsize;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::binary::GoBinary;
 use crate::cli::Settings;
 use crate::events::LiveEvents;
 use crate::kernel::{
-    AttachReport, HitCosts, LoadSettings, Preparation, Tracer, give_up_capabilities,
+    AttachReport, HitCosts, LoadSettings, Preparation, ProcessScope, StillNeeded, Tracer,
+    give_up_capabilities,
 };
 use crate::output::{BinarySymbols, LiveScreen, WallClock};
 use crate::plan::ProbePlan;
@@ -26,35 +23,45 @@ use crate::trace::{ExitChecker, NetCosts};
 
 use super::backlog::Backlog;
 use super::callers_search::CallersSearch;
-use super::ending::{Ending, Interrupts};
+use super::command_signals::{BlockedSignals, CommandPhase, SignalMask};
+use super::ending::Interrupts;
+use super::event_loop::run_until_ended;
+use super::launch::{Launched, Prepared};
+use super::named_process::NamedProcess;
 use super::notice::{notice, warn_of_unmatched};
 use super::pipeline::{Pipeline, monotonic_now};
+use super::process_watch::ProcessWatch;
 use super::promotion::Promotion;
 use super::recorder::{self, Clock};
-use super::target_file::TargetFile;
+use super::subject::{Processes, Subject};
 use super::view::{View, ViewContext, program_name};
-use super::writer::{OutputEnded, OutputWriters, Protected};
+use super::writer::{OutputWriters, Protected, StandardStream};
 use super::{SessionError, logger, processes};
 
-/// How often the ring is drained.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
-/// How often losses and a closed output are looked for.
-const CHECK_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Attaches `plan` and prints until something ends it.
+/// Attaches `plan` and prints until something ends it. With `signals` a program is launched, and
+/// its status given if that was asked for.
 pub(super) fn trace(
     settings: &Settings,
+    signals: Option<BlockedSignals>,
     preparation: Preparation,
-    file: &TargetFile,
+    subject: &Subject,
     binary: &GoBinary<'_>,
     plan: &ProbePlan,
-) -> Result<(), SessionError> {
+) -> Result<u8, SessionError> {
     if settings.debug {
         logger::install();
     }
-    let interrupts = Interrupts::start()?;
+    let file = &subject.file;
+    let (interrupts, command) = match signals {
+        Some(signals) => {
+            let mask = signals.mask_before();
+            let (interrupts, phase) = signals.pass_on()?;
+            (interrupts, Some((mask, phase)))
+        }
+        None => (Interrupts::start()?, None),
+    };
     let loading = Instant::now();
-    let mut tracer = load(settings, preparation, binary, plan)?;
+    let mut tracer = load(settings, subject.scope(), preparation, binary, plan)?;
     verbose(settings, || {
         format!(
             "loaded the eBPF programs in {} ms; {} the RETs that have probes",
@@ -80,20 +87,30 @@ pub(super) fn trace(
         start: monotonic_now(),
         zone: TimeZone::system(),
     };
-    let view = view(settings, binary, plan, &clock, net);
+    let view = view(settings, subject, binary, plan, &clock, net);
     let recording = recorder::file(settings);
     let writers = OutputWriters::start(
         view.destinations(),
         settings.output.as_deref().filter(|_| !settings.records),
+        if subject.is_launched() {
+            StandardStream::Error
+        } else {
+            StandardStream::Output
+        },
         recording,
         Some(Protected::Target(file.identity())),
     )?;
     let functions = plan.functions.iter();
     warn_of_unmatched(&settings.view, functions.map(|function| &*function.name));
     notice(format_args!("found {} uprobes", plan.sites.len()));
-    let attached = attach(settings, file, plan, &mut tracer)?;
+    let mut chosen = choose_processes(subject, command, &mut tracer)?;
+    let attached = attach(settings, subject, plan, &mut tracer)?;
     // What is opened is open, and links of loaded programs need none.
-    if let Err(error) = give_up_capabilities() {
+    let still_needed = match subject.processes {
+        Processes::All => StillNeeded::Nothing,
+        Processes::Named(_) | Processes::Launched(_) => StillNeeded::ProcessFiles,
+    };
+    if let Err(error) = give_up_capabilities(still_needed) {
         notice(format_args!(
             "warning: capabilities that are not needed any more could not be given up: {error}"
         ));
@@ -105,7 +122,14 @@ pub(super) fn trace(
             hits: costs,
             stepped_functions: plan.stepped_functions().collect(),
         };
-        let header = recorder::header(settings, binary, plan, &attached, &clock, cost);
+        let header = recorder::header(
+            settings,
+            (&subject.path, binary),
+            plan,
+            &attached,
+            &clock,
+            cost,
+        );
         let symbols = Box::new(BinarySymbols::new(binary, plan));
         RecordingWriter::new(&header, plan, symbols)
     });
@@ -115,8 +139,10 @@ pub(super) fn trace(
         plan.functions.len(),
         plan.sites.len()
     ));
+    let launched = chosen.launch()?;
+    let mut watch = chosen.watch;
 
-    thread::scope(|scope| {
+    let traced = thread::scope(|scope| {
         let mut pipeline = Pipeline {
             events: LiveEvents::new(tracer, plan),
             backlog: Backlog::default(),
@@ -134,7 +160,7 @@ pub(super) fn trace(
             enabled,
             ended: enabled,
         };
-        let ended = run_until_ended(settings, interrupts, &mut pipeline, &writers);
+        let ended = run_until_ended(settings, interrupts, &mut watch, &mut pipeline, &writers);
         // Whatever happened, the target gets its peace first.
         let said = &mut |message| verbose(settings, || message);
         let spill = &mut |destination, bytes: &mut _| writers.write_if_room(destination, bytes);
@@ -155,12 +181,79 @@ pub(super) fn trace(
         finished?;
         written?;
         summarised
+    });
+    let status = match launched {
+        Some(launched) => launched.wait(&traced)?,
+        None => 0,
+    };
+    traced.map(|()| {
+        if settings.process.exit_status {
+            status
+        } else {
+            0
+        }
+    })
+}
+
+/// Processes that were chosen one by one.
+struct ChosenProcesses {
+    /// `None`: all are traced.
+    watch: Option<ProcessWatch>,
+    prepared: Option<(Prepared, CommandPhase)>,
+}
+
+impl ChosenProcesses {
+    /// Lets the program run that is to be launched.
+    fn launch(&mut self) -> Result<Option<Launched>, SessionError> {
+        let prepared = self.prepared.take();
+        prepared
+            .map(|(prepared, phase)| prepared.run(&phase))
+            .transpose()
+    }
+}
+
+/// Restricts `tracer` to what was chosen, if not all processes are traced.
+fn choose_processes(
+    subject: &Subject,
+    command: Option<(SignalMask, CommandPhase)>,
+    tracer: &mut Tracer,
+) -> Result<ChosenProcesses, SessionError> {
+    let (processes, prepared) = match (&subject.processes, command) {
+        (Processes::Named(processes), _) => {
+            let processes: Result<_, _> = processes.iter().map(NamedProcess::try_clone).collect();
+            (processes?, None)
+        }
+        (Processes::Launched(launch), Some((mask, phase))) => {
+            let prepared = launch.prepare(mask)?;
+            (vec![prepared.process()?], Some((prepared, phase)))
+        }
+        _ => {
+            return Ok(ChosenProcesses {
+                watch: None,
+                prepared: None,
+            });
+        }
+    };
+    let phase = prepared.as_ref().map(|(_, phase)| phase.clone());
+    let watch = ProcessWatch::new(processes, subject, phase);
+    let spares_others = tracer.trace_processes(&watch.ids())?;
+    if !spares_others && !subject.follow_forks {
+        notice(format_args!(
+            "warning: this kernel runs probes of one process on its first thread only (Linux 6.10 \
+             does better): all processes that run {} get probes, but only what was chosen is shown",
+            subject.path.display()
+        ));
+    }
+    Ok(ChosenProcesses {
+        watch: Some(watch),
+        prepared,
     })
 }
 
 /// Loads the programs for `plan`.
 pub(super) fn load(
     settings: &Settings,
+    scope: ProcessScope,
     preparation: Preparation,
     binary: &GoBinary<'_>,
     plan: &ProbePlan,
@@ -184,6 +277,7 @@ pub(super) fn load(
             sample_one_of: SAMPLE_ONE_OF,
             ret: settings.ret,
             is_position_independent: binary.is_position_independent(),
+            scope,
             verify: settings.verify_exits,
             debug: settings.debug,
             object: object.as_deref(),
@@ -217,12 +311,12 @@ fn hit_costs(settings: &Settings, tracer: &mut Tracer) -> Option<HitCosts> {
 
 fn attach(
     settings: &Settings,
-    file: &TargetFile,
+    subject: &Subject,
     plan: &ProbePlan,
     tracer: &mut Tracer,
 ) -> Result<AttachReport, SessionError> {
     let attaching = Instant::now();
-    let report = tracer.attach(file.descriptor(), plan)?;
+    let report = tracer.attach(subject.file.descriptor(), plan)?;
     verbose(settings, || {
         format!(
             "attached {} probes in {} ms",
@@ -243,10 +337,12 @@ fn attach(
         ));
         verbose(settings, || refused_sites(plan, &report.refused));
     }
-    if !processes::is_seen_running(file.identity()) {
+    if matches!(subject.processes, Processes::All)
+        && !processes::is_seen_running(subject.file.identity())
+    {
         notice(format_args!(
             "no process was seen running {} yet: waiting for one to start",
-            settings.binary.display()
+            subject.path.display()
         ));
     }
     Ok(report)
@@ -260,7 +356,7 @@ fn refused_sites(plan: &ProbePlan, refused: &[crate::plan::SiteId]) -> String {
     sites.collect::<Vec<_>>().join("\n")
 }
 
-fn verbose(settings: &Settings, message: impl FnOnce() -> String) {
+pub(super) fn verbose(settings: &Settings, message: impl FnOnce() -> String) {
     if settings.verbose {
         notice(format_args!("{}", message()));
     }
@@ -269,24 +365,32 @@ fn verbose(settings: &Settings, message: impl FnOnce() -> String) {
 /// What is shown, and where it goes.
 fn view<'a>(
     settings: &Settings,
+    subject: &Subject,
     binary: &'a GoBinary<'a>,
     plan: &'a ProbePlan,
     clock: &Clock,
     net: Option<NetCosts>,
 ) -> View<'a> {
     let to_standard_output = settings.records || settings.output.is_none();
-    let output_is_terminal = to_standard_output && std::io::stdout().is_terminal();
+    let output_is_terminal = to_standard_output
+        && if subject.is_launched() {
+            std::io::stderr().is_terminal()
+        } else {
+            std::io::stdout().is_terminal()
+        };
+    // What the launched program prints would be drawn over.
+    let draws_again = output_is_terminal && !subject.is_launched();
     let context = ViewContext {
         symbols: Box::new(BinarySymbols::new(binary, plan)),
         wall_clock: WallClock::new(clock.realtime_minus_monotonic_ns, clock.zone.clone()),
         beginning: Some(clock.start),
-        program: program_name(&settings.binary),
+        program: program_name(&subject.path),
         mode: settings.mode,
         max_calls: settings.max_calls,
         count: settings.count,
         net,
         output_is_terminal,
-        screen: output_is_terminal.then(screen).flatten(),
+        screen: draws_again.then(screen).flatten(),
     };
     View::new(&settings.view, context)
 }
@@ -298,115 +402,6 @@ fn screen() -> Option<LiveScreen> {
         rows: usize::from(size.ws_row),
         columns: usize::from(size.ws_col),
     })
-}
-
-fn run_until_ended(
-    settings: &Settings,
-    interrupts: Interrupts,
-    pipeline: &mut Pipeline<'_>,
-    writers: &OutputWriters,
-) -> Result<Ending, SessionError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(|source| SessionError::Setup {
-            what: "the event loop",
-            source,
-        })?;
-    runtime.block_on(event_loop(settings, interrupts, pipeline, writers))
-}
-
-async fn event_loop(
-    settings: &Settings,
-    mut interrupts: Interrupts,
-    pipeline: &mut Pipeline<'_>,
-    writers: &OutputWriters,
-) -> Result<Ending, SessionError> {
-    let ring_error = |source| SessionError::Setup {
-        what: "waiting for the ring buffer",
-        source,
-    };
-    let ring = pipeline
-        .events
-        .tracer()
-        .ring_descriptor()
-        .try_clone_to_owned()
-        .map_err(ring_error)?;
-    // SAFETY: the AsyncFd owns the descriptor, which stays open and the same until it is dropped.
-    let ring: AsyncFd<OwnedFd> =
-        unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
-            .map_err(|error| ring_error(error.into()))?;
-    let deadline = settings
-        .duration
-        .map(|duration| tokio::time::Instant::now() + duration);
-    let duration_over = async {
-        match deadline {
-            Some(deadline) => sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
-    };
-    let ended_by_user = async {
-        tokio::select! {
-            () = interrupts.first() => Ending::Interrupted,
-            () = duration_over => Ending::DurationOver,
-        }
-    };
-    tokio::pin!(ended_by_user);
-    let mut drain_ticks = interval(DRAIN_INTERVAL);
-    drain_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut check_ticks = interval(CHECK_INTERVAL);
-    check_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-
-    // Waiting here would let the ring overflow: what finds no room is kept.
-    let spill = &mut |destination, bytes: &mut _| writers.write_if_room(destination, bytes);
-    let mut ring_has_more = false;
-    loop {
-        let mut check_due = false;
-        tokio::select! {
-            biased;
-            ending = &mut ended_by_user => return Ok(ending),
-            _ = check_ticks.tick() => check_due = true,
-            () = std::future::ready(()), if ring_has_more => {}
-            readiness = ring.readable() => {
-                if let Ok(mut readiness) = readiness {
-                    readiness.clear_ready();
-                }
-            }
-            _ = drain_ticks.tick() => {}
-        }
-        ring_has_more = pipeline.drain(spill)? >= LiveEvents::DRAIN_LIMIT;
-        if check_due && let Some(promoted) = pipeline.promote(spill)? {
-            let saved = pipeline.saved()?;
-            verbose(settings, || match saved {
-                Some(saved) => format!("{promoted}; {saved}"),
-                None => promoted.to_string(),
-            });
-        }
-        if check_due {
-            if writers.is_closed() {
-                return Ok(Ending::OutputEnded);
-            }
-            if !ring_has_more {
-                pipeline.notice_losses(false, spill)?;
-                pipeline.view.pause();
-            }
-            pipeline.tick()?;
-        }
-        for destination in pipeline.waiting() {
-            tokio::select! {
-                biased;
-                room = writers.room(destination) => match room {
-                    Ok(room) => room.send(pipeline.take(destination)),
-                    Err(OutputEnded) => return Ok(Ending::OutputEnded),
-                },
-                ending = &mut ended_by_user => return Ok(ending),
-            }
-        }
-        if pipeline.view.is_complete() {
-            return Ok(Ending::CountReached);
-        }
-    }
 }
 
 /// Read in between two readings of the monotonic clock, so that the error is at most half of

@@ -5,8 +5,10 @@
 //! moves the events of a recording through a view.
 //!
 //! - `view`, `window`: events in, bytes of every format out.
-//! - `live`, `pipeline`, `backlog`, `recorder`, `promotion`: a live trace.
+//! - `live`, `event_loop`, `pipeline`, `backlog`, `recorder`, `promotion`: a live trace.
 //! - `replay`: a recorded one.
+//! - `subject`, `named_process`, `process_file`, `launch`, `command_signals`, `process_watch`: which
+//!   processes are traced, and what becomes of them.
 //! - `list`: what could be traced.
 //! - `advice`: what to type instead.
 //! - `writer`: a thread for each output.
@@ -16,20 +18,27 @@ mod analyse;
 mod analysis_error;
 mod backlog;
 mod callers_search;
+mod command_signals;
 mod cost;
 mod ending;
 mod error;
+mod event_loop;
+mod launch;
 mod list;
 mod live;
 mod logger;
+mod named_process;
 mod notice;
 mod output_file;
 mod pipeline;
+mod process_error;
 mod process_file;
+mod process_watch;
 mod processes;
 mod promotion;
 mod recorder;
 mod replay;
+mod subject;
 mod summary;
 mod target_file;
 mod view;
@@ -40,40 +49,54 @@ mod writer;
 use std::io::{self, Write};
 
 use crate::binary::GoBinary;
-use crate::cli::{Command, Settings};
+use crate::cli::{Command, Settings, TracedProgram};
 use crate::kernel::Preparation;
 use crate::plan::{self, Selection};
 
 use advice::with_advice;
+use command_signals::BlockedSignals;
+
 pub use analysis_error::AnalysisError;
 pub use error::SessionError;
 pub use notice::notice;
+pub use process_error::ProcessError;
+use subject::Subject;
 use target_file::TargetFile;
 pub use view::{Destination, DestinationId, Meanwhile, View, ViewContext};
 
-/// Does what `command` says.
+/// Does what `command` says. Gives the status to end with: 0, or that of the program that was
+/// launched, if it was asked for.
 ///
 /// # Errors
-/// What ends the command with another status than 0; see [`SessionError::exit_code`].
-pub fn run(command: &Command) -> Result<(), SessionError> {
-    match command {
-        Command::Trace(settings) => trace(settings),
+/// What ends the command with a status of its own; see [`SessionError::exit_code`].
+pub fn run(command: &Command) -> Result<u8, SessionError> {
+    let done = match command {
+        Command::Trace(settings) => return trace(settings),
         Command::Report(options) => Ok(analyse::report(options)?),
         Command::Diff(options) => Ok(analyse::diff(options)?),
         Command::Check(options) => Ok(analyse::check(options)?),
         Command::List(settings) => list::list(settings),
         Command::Replay(settings) => replay::replay(settings),
         Command::Print(text) => print(text),
-    }
+    };
+    done.map(|()| 0)
 }
 
 /// Traces a program. Call trees go to standard output or `--output`, everything else to
 /// standard error.
-fn trace(settings: &Settings) -> Result<(), SessionError> {
-    let advised = |error| with_advice(error, &settings.binary, &settings.patterns.targets);
-    let file = TargetFile::open(&settings.binary).map_err(advised)?;
+fn trace(settings: &Settings) -> Result<u8, SessionError> {
+    let advised = |error| match &settings.process.program {
+        TracedProgram::File(path) => with_advice(error, path, &settings.patterns.targets),
+        _ => error,
+    };
+    let subject = Subject::find(&settings.process).map_err(advised)?;
+    // Before there are threads.
+    let signals = (subject.is_launched() && !settings.dry_run)
+        .then(BlockedSignals::block)
+        .transpose()?;
+    let file = &subject.file;
     let binary = GoBinary::parse(file.bytes()).map_err(|source| SessionError::Binary {
-        path: settings.binary.clone(),
+        path: subject.path.clone(),
         source,
     })?;
     for warning in binary.warnings() {
@@ -83,23 +106,23 @@ fn trace(settings: &Settings) -> Result<(), SessionError> {
     let selection = Selection::from(&settings.patterns);
     let plan = plan::plan(&binary, &selection, settings.placement.into()).map_err(|source| {
         advised(SessionError::Plan {
-            path: settings.binary.clone(),
+            path: subject.path.clone(),
             source,
         })
     })?;
     if settings.dry_run {
         // Without privileges there is still a plan.
-        let costs = live::load(settings, preparation, &binary, &plan)
+        let costs = live::load(settings, subject.scope(), preparation, &binary, &plan)
             .and_then(|mut tracer| Ok(tracer.measure_hit_costs()?));
         let costs = cost::of_each_hit(&plan, costs.as_ref());
-        return print_plan(&plan, &costs, settings, &file);
+        return print_plan(&plan, &costs, settings, file).map(|()| 0);
     }
     for warning in &plan.warnings {
         warn_of_plan(warning, settings.verbose);
     }
     // Most of the file was read, and little of it will be needed again.
     file.release_memory();
-    live::trace(settings, preparation, &file, &binary, &plan)
+    live::trace(settings, signals, preparation, &subject, &binary, &plan)
 }
 
 /// Prints `text`. A reader that has seen enough is no error.

@@ -219,6 +219,7 @@ impl Pipeline<'_> {
                 (Ok(Ending::DurationOver), _) => EndReason::DurationOver,
                 (Ok(Ending::CountReached), _) => EndReason::CountReached,
                 (Ok(Ending::OutputEnded), _) => EndReason::OutputEnded,
+                (Ok(Ending::ProcessesEnded), _) => EndReason::ProcessesEnded,
             };
             recording.finish(&RecordedEnd {
                 reason,

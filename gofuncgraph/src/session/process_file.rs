@@ -1,7 +1,9 @@
 //! The executable that a process runs.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::SessionError;
@@ -17,12 +19,28 @@ use super::SessionError;
 pub(super) fn open(pid: u32) -> Result<(File, PathBuf), SessionError> {
     let folder = PathBuf::from(format!("/proc/{pid}"));
     let link = folder.join("exe");
-    let path = fs::read_link(&link).map_err(|source| explain(pid, &folder, source))?;
-    let file = File::open(&link).map_err(|source| explain(pid, &folder, source))?;
+    let path = fs::read_link(&link).map_err(|source| explain(pid, source))?;
+    let file = File::open(&link).map_err(|source| explain(pid, source))?;
     Ok((file, path))
 }
 
-fn explain(pid: u32, folder: &Path, source: io::Error) -> SessionError {
+/// A path of /proc/PID/exe as the file was called: if it was deleted the kernel says so behind it.
+pub(super) fn without_mark(path: PathBuf) -> PathBuf {
+    match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(name) => PathBuf::from(OsStr::from_bytes(name)),
+        None => path,
+    }
+}
+
+/// Why there is no more to be had of a process, by what the system answered.
+pub(super) fn explain(pid: u32, source: io::Error) -> SessionError {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let folder = folder.as_path();
+    let source = match source.raw_os_error() {
+        // Of no process.
+        Some(libc::ESRCH) => io::Error::from(io::ErrorKind::NotFound),
+        _ => source,
+    };
     let problem = match source.kind() {
         io::ErrorKind::PermissionDenied => {
             "it is not yours to look at: run as root, or as the user that runs it".to_owned()

@@ -12,24 +12,29 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// Whether the process with `pid` in the initial pid namespace is certainly gone. In another
 /// namespace that cannot be told.
 pub(super) fn is_gone(pid: u32) -> bool {
-    let sees_all = fs::metadata("/proc/self/ns/pid")
-        .is_ok_and(|namespace| namespace.ino() == INITIAL_PID_NAMESPACE);
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    sees_all && pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+    sees_all() && pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+/// Whether this process is in the initial pid namespace.
+pub(super) fn sees_all() -> bool {
+    fs::metadata("/proc/self/ns/pid")
+        .is_ok_and(|namespace| namespace.ino() == INITIAL_PID_NAMESPACE)
+}
+
+/// The ids of all processes that /proc shows.
+pub(super) fn ids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// What the process `pid` runs; `None` if it may not be looked at, or has ended.
+pub(super) fn runs(pid: u32) -> Option<FileIdentity> {
+    let executable = fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    Some(FileIdentity::of(&executable))
 }
 
 /// Whether a process that this one may look at is seen to run the file now.
 pub(super) fn is_seen_running(file: FileIdentity) -> bool {
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return false;
-    };
-    processes.flatten().any(|process| {
-        let is_process = process
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-        is_process
-            && fs::metadata(process.path().join("exe"))
-                .is_ok_and(|executable| FileIdentity::of(&executable) == file)
-    })
+    ids().any(|pid| runs(pid) == Some(file))
 }

@@ -56,7 +56,7 @@ pub(super) fn say(settings: &Settings, events: u64) {
 /// What the recording says of itself.
 pub(super) fn header(
     settings: &Settings,
-    binary: &GoBinary<'_>,
+    (path, binary): (&Path, &GoBinary<'_>),
     plan: &ProbePlan,
     attached: &AttachReport,
     clock: &Clock,
@@ -68,7 +68,7 @@ pub(super) fn header(
     RecordingHeader {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         host: host(),
-        target: target(&settings.binary, binary),
+        target: target(path, binary),
         plan: RecordedPlan {
             targets: settings.patterns.targets.clone(),
             wildcards: settings.patterns.wildcards.clone(),

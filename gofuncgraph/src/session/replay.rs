@@ -12,7 +12,7 @@ use super::notice::{notice, warn_of_trees_without_room, warn_of_unmatched};
 use super::summary::{self, Counted};
 use super::target_file::FileIdentity;
 use super::view::{DestinationId, Meanwhile, View, ViewContext, program_name};
-use super::writer::{Chunk, OutputWriters, Protected};
+use super::writer::{Chunk, OutputWriters, Protected, StandardStream};
 use crate::cli::{OutputMode, ReplaySettings};
 use crate::output::WallClock;
 use crate::recording::{ReadEnd, RecordedView, RecordingError, RecordingHeader, RecordingReader};
@@ -38,6 +38,7 @@ pub(super) fn replay(settings: &ReplaySettings) -> Result<(), SessionError> {
     let writers = OutputWriters::start(
         view.destinations(),
         settings.output.as_deref(),
+        StandardStream::Output,
         None,
         identity.map(Protected::Recording),
     )?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::mpsc;
 
-use crate::kernel::give_up_capabilities;
+use crate::kernel::{StillNeeded, give_up_capabilities};
 
 use super::SessionError;
 use super::notice::notice;
@@ -45,6 +45,14 @@ pub(super) struct RecordingFile<'a> {
     pub(super) path: Option<&'a Path>,
 }
 
+/// What stands for a file where none is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StandardStream {
+    Output,
+    /// The other one belongs to the program that was launched.
+    Error,
+}
+
 /// Bytes for a destination.
 pub(super) struct Chunk {
     pub(super) bytes: Vec<u8>,
@@ -69,11 +77,12 @@ pub(super) struct OutputWriters {
 }
 
 impl OutputWriters {
-    /// What has no file of its own goes to `output`, else to standard output. `recording` gets
+    /// What has no file of its own goes to `output`, else to `standard`. `recording` gets
     /// the number after those of `destinations`. Nothing is lost of the `protected` file.
     pub(super) fn start(
         destinations: &[Destination],
         output: Option<&Path>,
+        standard: StandardStream,
         recording: Option<RecordingFile<'_>>,
         protected: Option<Protected>,
     ) -> Result<Self, SessionError> {
@@ -84,9 +93,14 @@ impl OutputWriters {
                 Some(file) => ("--format", Some(file.as_path())),
                 None => ("--output", output),
             };
-            let file = path
-                .map(|path| create(option, path, protected, &mut files))
-                .transpose()?;
+            let file = match path {
+                Some(path) => Some(create(option, path, protected, &mut files)?),
+                None if standard == StandardStream::Error => {
+                    let stream = rustix::stdio::stderr().try_clone_to_owned();
+                    Some(File::from(stream.map_err(setup)?))
+                }
+                None => None,
+            };
             opened.push((destination.file.clone(), file, Purpose::Output));
         }
         if let Some(RecordingFile { option, path }) = recording {
@@ -210,10 +224,6 @@ impl OutputWriter {
         opened: Option<File>,
         purpose: Purpose,
     ) -> Result<Self, SessionError> {
-        let setup = |source| SessionError::Setup {
-            what: "an output's writer",
-            source,
-        };
         let watched = opened.as_ref().map(File::try_clone).transpose();
         let watched = watched.map_err(setup)?;
         let (chunks, receiver) = mpsc::channel(WAITING_CHUNKS);
@@ -223,7 +233,7 @@ impl OutputWriter {
             .name("writer".to_owned())
             .spawn(move || {
                 // If it cannot, `live::trace` says so.
-                let _ = give_up_capabilities();
+                let _ = give_up_capabilities(StillNeeded::Nothing);
                 match opened {
                     Some(mut file) => {
                         write_all(receiver, &mut file, &counter)?;
@@ -368,6 +378,13 @@ fn create(
         others.push(FileIdentity::of(&metadata));
     }
     Ok(file)
+}
+
+fn setup(source: io::Error) -> SessionError {
+    SessionError::Setup {
+        what: "an output's writer",
+        source,
+    }
 }
 
 /// The output takes nothing any more.

@@ -116,6 +116,11 @@ impl Program {
         kill_process(pid, signal).expect("it is our child, and not yet waited for");
     }
 
+    /// Ends its standard input.
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
     /// Ends its standard input, and gives what it still prints and how it ends.
     pub fn finish(mut self) -> (Vec<String>, ExitStatus) {
         self.stdin = None;

@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/launched
+
+go 1.21
