@@ -128,16 +128,30 @@ impl Tracer {
         self.links.renew(pid)
     }
 
-    /// Forgets a process that was named and has ended: another may get its id.
+    /// Forgets a process that has ended: another may get its id.
     pub fn forget_scoped_process(&mut self, pid: u32) {
         // Gone already is as good.
         let _ = self.traced.remove(&pid);
     }
 
-    /// How many processes that are traced have not ended.
-    pub fn living_scoped_processes(&self) -> usize {
-        let processes = self.traced.iter().filter_map(Result::ok);
-        processes.filter(|(_, process)| process.ended == 0).count()
+    /// How many of the processes that are traced have not ended. What has, and `is_gone`, is
+    /// forgotten, but for those that were named: there has to be room for more.
+    pub fn living_scoped_processes(
+        &mut self,
+        named: &[u32],
+        is_gone: &dyn Fn(u32) -> bool,
+    ) -> usize {
+        let processes: Vec<(u32, TracedProcess)> =
+            self.traced.iter().filter_map(Result::ok).collect();
+        let mut living = 0;
+        for (pid, process) in processes {
+            if process.ended == 0 {
+                living += 1;
+            } else if !named.contains(&pid) && is_gone(pid) {
+                self.forget_scoped_process(pid);
+            }
+        }
+        living
     }
 
     /// Processes that traced ones forked and for which there was no room.

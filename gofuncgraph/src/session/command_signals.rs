@@ -164,10 +164,13 @@ impl Relay {
     fn take(&mut self, signal: &libc::signalfd_siginfo) {
         let number = signal.ssi_signo.cast_signed();
         let wants_end = matches!(number, libc::SIGINT | libc::SIGTERM | libc::SIGHUP);
-        let mut ends_at_once = false;
+        let mut end = None;
         match &*self.phase.0.lock().unwrap_or_else(PoisonError::into_inner) {
             // The process that waits to execute the program sees that nobody will let it.
-            Phase::Preparing => ends_at_once = wants_end || number == libc::SIGQUIT,
+            Phase::Preparing if wants_end || number == libc::SIGQUIT => {
+                end = Some("ended before the program was launched");
+            }
+            Phase::Preparing => {}
             Phase::Runs { pid, handle } => {
                 if !has_reached(*pid, signal)
                     && let Some(signal) = Signal::from_named_raw(number)
@@ -183,10 +186,12 @@ impl Relay {
         }
         if wants_end {
             let first = *self.first.get_or_insert_with(Instant::now);
-            ends_at_once |= first.elapsed() > ONE_MOMENT;
+            if first.elapsed() > ONE_MOMENT {
+                end.get_or_insert("ended at once: trees that were open are not printed");
+            }
         }
-        if ends_at_once {
-            notice_unless_blocked("ended at once: trees that were open are not printed");
+        if let Some(said) = end {
+            notice_unless_blocked(said);
             std::process::exit(ExitCode::Interrupted as i32);
         }
     }

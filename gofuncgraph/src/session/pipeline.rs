@@ -250,6 +250,13 @@ impl Pipeline<'_> {
                 counts.exact, counts.late, counts.early, counts.without_return, counts.unchecked
             ));
         }
+        let refused_children = self.events.tracer().refused_children()?;
+        if refused_children != 0 {
+            notice(format_args!(
+                "warning: {refused_children} processes that were forked were not traced: \
+                 there were too many at a time"
+            ));
+        }
         warn_of_trees_without_room(self.view.trees_without_room());
         let trace = &self.view.statistics();
         let counted = Counted::new(trace, &losses, self.view.calls_left_out());

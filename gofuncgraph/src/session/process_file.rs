@@ -43,7 +43,9 @@ pub(super) fn explain(pid: u32, source: io::Error) -> SessionError {
     };
     let problem = match source.kind() {
         io::ErrorKind::PermissionDenied => {
-            "it is not yours to look at: run as root, or as the user that runs it".to_owned()
+            "it is not yours to look at: run as root, or as the user that runs it; in a container \
+             that takes CAP_SYS_PTRACE"
+                .to_owned()
         }
         _ if !folder.exists() => "there is no such process; it may have ended".to_owned(),
         io::ErrorKind::NotFound => match state_of(folder) {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -18,6 +19,9 @@ use super::processes;
 use super::subject::Subject;
 use super::target_file::FileIdentity;
 
+/// How often children that have ended are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+
 /// The chosen processes.
 pub(super) struct ProcessWatch {
     processes: Vec<Watched>,
@@ -29,6 +33,8 @@ pub(super) struct ProcessWatch {
     phase: Option<CommandPhase>,
     /// Those that were chosen have ended, and that was said.
     have_ended: bool,
+    /// When children that have ended were last forgotten.
+    swept: Instant,
 }
 
 struct Watched {
@@ -59,6 +65,7 @@ impl ProcessWatch {
             follow_forks: subject.follow_forks,
             phase,
             have_ended: false,
+            swept: Instant::now(),
         }
     }
 
@@ -92,14 +99,15 @@ impl ProcessWatch {
                 watched.look_at_image(now, self.file, &self.path, tracer)?;
             }
         }
-        if self.processes.iter().any(|watched| !watched.is_forgotten) {
+        let some_run = self.processes.iter().any(|watched| !watched.is_forgotten);
+        let mut children = 0;
+        if self.follow_forks && (!some_run || self.swept.elapsed() > SWEEP_INTERVAL) {
+            children = tracer.living_scoped_processes(&self.ids(), &processes::is_gone);
+            self.swept = Instant::now();
+        }
+        if some_run {
             return Ok(false);
         }
-        let children = if self.follow_forks {
-            tracer.living_scoped_processes()
-        } else {
-            0
-        };
         if !self.have_ended {
             self.have_ended = true;
             if let Some(phase) = &self.phase {

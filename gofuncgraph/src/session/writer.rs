@@ -93,14 +93,9 @@ impl OutputWriters {
                 Some(file) => ("--format", Some(file.as_path())),
                 None => ("--output", output),
             };
-            let file = match path {
-                Some(path) => Some(create(option, path, protected, &mut files)?),
-                None if standard == StandardStream::Error => {
-                    let stream = rustix::stdio::stderr().try_clone_to_owned();
-                    Some(File::from(stream.map_err(setup)?))
-                }
-                None => None,
-            };
+            let file = path
+                .map(|path| create(option, path, protected, &mut files))
+                .transpose()?;
             opened.push((destination.file.clone(), file, Purpose::Output));
         }
         if let Some(RecordingFile { option, path }) = recording {
@@ -111,7 +106,7 @@ impl OutputWriters {
         }
         let writers = opened
             .into_iter()
-            .map(|(path, file, purpose)| OutputWriter::start(path, file, purpose))
+            .map(|(path, file, purpose)| OutputWriter::start(path, file, standard, purpose))
             .collect::<Result<_, _>>()?;
         Ok(Self { writers })
     }
@@ -202,8 +197,9 @@ enum Purpose {
 /// probes in place.
 struct OutputWriter {
     chunks: mpsc::Sender<Chunk>,
-    /// The file, to see whether anybody can read from it; `None`: standard output.
+    /// The file, to see whether anybody can read from it; `None`: the standard stream.
     watched: Option<File>,
+    standard: StandardStream,
     closing: Closing,
 }
 
@@ -218,10 +214,11 @@ struct Closing {
 }
 
 impl OutputWriter {
-    /// Writes to `opened`, else to standard output.
+    /// Writes to `opened`, else to `standard`.
     fn start(
         file: Option<PathBuf>,
         opened: Option<File>,
+        standard: StandardStream,
         purpose: Purpose,
     ) -> Result<Self, SessionError> {
         let watched = opened.as_ref().map(File::try_clone).transpose();
@@ -234,13 +231,18 @@ impl OutputWriter {
             .spawn(move || {
                 // If it cannot, `live::trace` says so.
                 let _ = give_up_capabilities(StillNeeded::Nothing);
-                match opened {
-                    Some(mut file) => {
+                match (opened, standard) {
+                    (Some(mut file), _) => {
                         write_all(receiver, &mut file, &counter)?;
                         Ok(Some(file))
                     }
-                    None => {
+                    (None, StandardStream::Output) => {
                         write_all(receiver, &mut io::stdout(), &counter)?;
+                        Ok(None)
+                    }
+                    // Its lock keeps notices out of the middle of a line.
+                    (None, StandardStream::Error) => {
+                        write_all(receiver, &mut io::stderr(), &counter)?;
                         Ok(None)
                     }
                 }
@@ -249,6 +251,7 @@ impl OutputWriter {
         Ok(Self {
             chunks,
             watched,
+            standard,
             closing: Closing {
                 thread,
                 written_events,
@@ -266,8 +269,11 @@ impl OutputWriter {
         if self.chunks.is_closed() {
             return true;
         }
-        let stdout = rustix::stdio::stdout();
-        let descriptor = self.watched.as_ref().map_or(stdout, AsFd::as_fd);
+        let standard = match self.standard {
+            StandardStream::Output => rustix::stdio::stdout(),
+            StandardStream::Error => rustix::stdio::stderr(),
+        };
+        let descriptor = self.watched.as_ref().map_or(standard, AsFd::as_fd);
         // A regular file always has somebody.
         let mut descriptors = [PollFd::from_borrowed_fd(descriptor, PollFlags::empty())];
         let now = rustix::event::Timespec {

@@ -190,6 +190,25 @@ impl Tracer {
         self.wait_for("output", |tracer| !tracer.collected.is_empty());
     }
 
+    /// Waits until `line` stands on standard output: what a launched program prints.
+    pub fn wait_until_printed(&mut self, line: &str) {
+        let line = format!("{line}\n");
+        self.wait_for(&line, |tracer| {
+            String::from_utf8_lossy(&tracer.collected).contains(&line)
+        });
+    }
+
+    /// What follows `words` on a line of standard output, once it is there.
+    pub fn wait_for_printed(&mut self, words: &str) -> String {
+        let find = |tracer: &Self| -> Option<String> {
+            let text = String::from_utf8_lossy(&tracer.collected);
+            let (_, rest) = text.split_once(words)?;
+            rest.split_once('\n').map(|(rest, _)| rest.to_owned())
+        };
+        self.wait_for(words, |tracer| find(tracer).is_some());
+        find(self).expect("it was waited for")
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
@@ -213,6 +232,11 @@ impl Tracer {
     pub fn stop(self) -> Outcome {
         self.signal(Signal::INT);
         self.wait()
+    }
+
+    /// Waits until it has ended, though a program that it launched may still print.
+    pub fn wait_for_status(&mut self) -> ExitStatus {
+        self.child.wait().expect("it is our child")
     }
 
     /// Waits until it has ended by itself.
