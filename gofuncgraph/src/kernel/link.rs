@@ -1,6 +1,7 @@
 //! Links, which can be added and replaced while tracing.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use gofuncgraph_common::ret_cookie;
@@ -51,26 +52,38 @@ impl Links {
     /// Puts the probes of a process in place again that has begun a new program image: the
     /// kernel's filter knows a process by its leader, which is another one now.
     pub(super) fn renew(&mut self, pid: u32) -> Result<(), KernelError> {
-        let mut replaced = Vec::new();
-        let groups = [
+        let is_of_process =
+            |link: &Link| link.of_process.as_ref().is_some_and(|(of, _)| *of == pid);
+        // As in `attach`: returns come before entries.
+        let mut groups = [
             &mut self.returns,
             &mut self.lasting,
             &mut self.observer_links,
         ];
-        // As in `attach`: returns come before entries.
-        for group in groups {
-            for link in group.iter_mut() {
-                let Some((_, parts)) = link.of_process.as_ref().filter(|(of, _)| *of == pid) else {
-                    continue;
-                };
-                match link_process(pid, parts) {
-                    Ok(renewed) => replaced.push(std::mem::replace(link, renewed)),
+        let old = groups.each_mut().map(|group| {
+            let links = std::mem::take::<Vec<Link>>(group);
+            let (of_process, others): (Vec<_>, Vec<_>) = links.into_iter().partition(is_of_process);
+            **group = others;
+            of_process
+        });
+        let parts = old.each_ref().map(|links| {
+            let parts = links.iter().filter_map(|link| link.of_process.as_ref());
+            parts
+                .map(|(_, parts)| Arc::clone(parts))
+                .collect::<Vec<_>>()
+        });
+        // First, and to the end: they have no probes there, but would run at those of the new
+        // ones, and what happens would be told twice.
+        close(old.into_iter().flatten().collect());
+        for (group, parts) in groups.into_iter().zip(parts) {
+            for parts in parts {
+                match link_process(pid, &parts) {
+                    Ok(renewed) => group.push(renewed),
                     Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                     Err(error) => return Err(attach_error(parts.probes.offsets.len(), error)),
                 }
             }
         }
-        self.close_meanwhile(replaced);
         Ok(())
     }
 
