@@ -2,6 +2,7 @@ use std::num::NonZero;
 use std::thread;
 
 use super::error::{PlanError, PlanWarning, UnmatchedPattern};
+use super::habit;
 use super::inlining::Inlining;
 use super::instruction::cost_of_ret;
 use super::nearest::nearest_names;
@@ -55,7 +56,7 @@ pub fn plan(
         plan.add(binary, placed);
     }
     plan.skipped.sort_by_key(|skipped| skipped.start);
-    check_patterns(&plan, &selection, &functions, &inlining)?;
+    check_patterns(&plan, &selection, &functions, &inlining, binary)?;
 
     let (watched, warnings) = watch_sites(binary, &functions);
     plan.warnings.extend(warnings);
@@ -243,6 +244,7 @@ fn check_patterns(
     selection: &Selection,
     functions: &[Function<'_>],
     inlining: &Inlining<'_>,
+    binary: &GoBinary<'_>,
 ) -> Result<(), PlanError> {
     let unmatched: Vec<_> = selection
         .targets
@@ -254,7 +256,7 @@ fn check_patterns(
                 .iter()
                 .any(|it| pattern.matches(&it.name) && may_attach(pattern, &it.name))
         })
-        .map(|pattern| explain(pattern, plan, functions, inlining))
+        .map(|pattern| explain(pattern, plan, functions, inlining, binary))
         .collect();
     if !unmatched.is_empty() {
         return Err(PlanError::Unmatched(unmatched));
@@ -273,6 +275,7 @@ fn explain(
     plan: &ProbePlan,
     functions: &[Function<'_>],
     inlining: &Inlining<'_>,
+    binary: &GoBinary<'_>,
 ) -> UnmatchedPattern {
     /// Skipped functions to name.
     const EXAMPLES: usize = 3;
@@ -288,9 +291,17 @@ fn explain(
             .and_then(|index| plan.skipped.get(index))
             .map_or(SkipReason::RuntimeInternal, |skipped| skipped.reason)
     }));
+    let mut instead = None;
     let names: Vec<_> = if matches.is_empty() {
         let inlined = inlining.names();
         let names = functions.iter().map(|it| it.name).chain(inlined);
+        instead = habit::instead_of(pattern.as_str(), names.clone(), binary.main_package())
+            .or_else(|| {
+                let declared = functions
+                    .iter()
+                    .filter_map(|it| Some((binary.declaration(it.index)?, it.name)));
+                habit::at_line(pattern.as_str(), declared.chain(inlining.declarations()))
+            });
         nearest_names(pattern.as_str(), names)
     } else {
         let mut names: Vec<_> = matches.iter().map(|it| it.name).collect();
@@ -304,6 +315,7 @@ fn explain(
         reasons,
         inlined,
         inlined_count,
+        instead,
         names: names
             .into_iter()
             .map(|name| readable_name(name).into_owned())

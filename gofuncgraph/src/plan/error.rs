@@ -36,6 +36,8 @@ pub struct UnmatchedPattern {
     pub inlined: Vec<Inlined>,
     /// Number of functions that it matches and that were inlined everywhere.
     pub inlined_count: usize,
+    /// What to write instead, if it is written as another tool takes it: the end of a sentence.
+    pub instead: Option<String>,
     /// The first of the skipped functions, or names that the pattern may have meant.
     pub names: Vec<String>,
 }
@@ -87,21 +89,17 @@ impl fmt::Display for UnmatchedPattern {
             return Ok(());
         }
         write!(f, "'{pattern}' matches no function")?;
-        if self.names.is_empty() {
-            f.write_str(
-                "; a pattern has to match a function's whole name, with * for any text \
-                 (of a function that is inlined everywhere nothing may be left)",
-            )
-        } else {
-            f.write_str(
-                "; a pattern has to match a function's whole name, with * for any text \
-                 (of a function that is inlined everywhere nothing may be left). \
-                 The nearest names:",
-            )?;
-            self.names
-                .iter()
-                .try_for_each(|name| write!(f, "\n  {name}"))
+        if let Some(instead) = &self.instead {
+            return write!(f, ": {instead}");
         }
+        f.write_str("; a pattern has to match the whole name, with * for any text")?;
+        if self.names.is_empty() {
+            return f.write_str(" (of a function that is inlined everywhere nothing may be left)");
+        }
+        f.write_str(". The nearest names:")?;
+        self.names
+            .iter()
+            .try_for_each(|name| write!(f, "\n  {name}"))
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::selection::{Chooser, Selection, may_attach};
 use super::{Pattern, PlanWarning, PlannedFunction};
-use crate::binary::{GoBinary, InlinedCalls, InlinedFunction, package_of, readable_name};
+use crate::binary::{
+    GoBinary, InlinedCalls, InlinedFunction, SourceLine, package_of, readable_name,
+};
 
 /// Functions that are named of those that have copies of another in their code.
 const HOSTS_TO_NAME: usize = 3;
@@ -186,6 +188,14 @@ impl<'a> Inlining<'a> {
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> + Clone + '_ {
         let functions = self.calls.functions().iter();
         functions.filter(|it| !it.has_code).map(|it| it.name)
+    }
+
+    /// The same with where they are declared.
+    pub(super) fn declarations(&self) -> impl Iterator<Item = (SourceLine<'a>, &'a str)> + '_ {
+        let functions = self.calls.functions().iter();
+        functions
+            .filter(|it| !it.has_code)
+            .filter_map(|it| Some((it.declaration?, it.name)))
     }
 
     /// The first functions without code that `pattern` means, and their number.

@@ -2,6 +2,7 @@
 
 use super::build::place_one;
 use super::error::{PlanError, UnmatchedPattern};
+use super::habit;
 use super::nearest::nearest_names;
 use super::selection::skip_always;
 use super::{Pattern, Site, SkipReason};
@@ -92,7 +93,15 @@ impl<'a> Listing<'a> {
         let names = functions.iter().map(|it| it.name);
         let names = names.chain(without_code.clone().map(|it| it.name));
         let patterns = named_exactly(patterns, names.clone());
-        check_patterns(&patterns, names)?;
+        let declared = functions
+            .iter()
+            .filter_map(|it| Some((binary.declaration(it.index)?, it.name)))
+            .chain(
+                without_code
+                    .clone()
+                    .filter_map(|it| Some((it.declaration?, it.name))),
+            );
+        check_patterns(&patterns, names, declared, binary.main_package())?;
         let wanted = |name: &str| {
             patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))
         };
@@ -177,6 +186,8 @@ fn named_exactly<'name>(
 fn check_patterns<'name>(
     patterns: &[Pattern],
     names: impl Iterator<Item = &'name str> + Clone,
+    declared: impl Iterator<Item = (SourceLine<'name>, &'name str)> + Clone,
+    main_package: Option<&str>,
 ) -> Result<(), PlanError> {
     let unmatched: Vec<_> = patterns
         .iter()
@@ -186,6 +197,8 @@ fn check_patterns<'name>(
             reasons: Vec::new(),
             inlined: Vec::new(),
             inlined_count: 0,
+            instead: habit::instead_of(pattern.as_str(), names.clone(), main_package)
+                .or_else(|| habit::at_line(pattern.as_str(), declared.clone())),
             names: nearest_names(pattern.as_str(), names.clone())
                 .into_iter()
                 .map(|name| readable_name(name).into_owned())

@@ -8,6 +8,7 @@ mod build;
 mod dry_run;
 mod error;
 mod frameless;
+mod habit;
 mod inlining;
 mod instruction;
 mod listing;

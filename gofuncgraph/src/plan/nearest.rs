@@ -3,12 +3,27 @@
 /// Names to propose at most.
 const PROPOSALS: usize = 5;
 
-/// The names most like `pattern`, best first: those that hold its last part in whatever case,
-/// else those whose last part is a few letters away.
+/// The names most like `pattern`, best first: those that end with its words, whatever stands
+/// between these, else those that hold its last part in whatever case, else those whose last part
+/// is a few letters away.
 pub(super) fn nearest_names<'name>(
     pattern: &str,
     names: impl Iterator<Item = &'name str> + Clone,
 ) -> Vec<&'name str> {
+    let words = words_of(pattern);
+    // A receiver's * is no wildcard.
+    let is_glob = pattern.replace("(*", "").contains(['*', '?']);
+    if !words.is_empty() && !is_glob {
+        let ending = names.clone().filter_map(|name| {
+            let own = words_of(name);
+            own.ends_with(&words)
+                .then_some(((own.len(), name.len()), name))
+        });
+        let proposals = best(ending);
+        if !proposals.is_empty() {
+            return proposals;
+        }
+    }
     let wanted = last_part(
         pattern
             .split(['*', '?'])
@@ -31,16 +46,24 @@ pub(super) fn nearest_names<'name>(
     if !proposals.is_empty() {
         return proposals;
     }
-    let letters: Vec<char> = wanted.chars().collect();
-    let tolerated = (letters.len() / 3).max(1);
+    let length = wanted.chars().count();
+    let tolerated = (length / 3).max(1);
     best(names.filter_map(|name| {
-        let part: Vec<char> = last_part(name)
-            .chars()
-            .flat_map(char::to_lowercase)
-            .collect();
-        let distance = edit_distance(&letters, &part, tolerated)?;
-        Some(((distance, name.len()), name))
+        let part = last_part(name).to_lowercase();
+        if part.chars().count().abs_diff(length) > tolerated {
+            return None;
+        }
+        let distance = strsim::osa_distance(&wanted, &part);
+        (distance <= tolerated).then_some(((distance, name.len()), name))
     }))
+}
+
+/// `main`, `t` and `handle` of `main.(*T).Handle`.
+pub(super) fn words_of(name: &str) -> Vec<String> {
+    name.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'))
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
 }
 
 fn best<'name, Rank: Ord>(ranked: impl Iterator<Item = (Rank, &'name str)>) -> Vec<&'name str> {
@@ -64,36 +87,6 @@ fn last_part(name: &str) -> &str {
         .rsplit(['.', '/'])
         .find(|part| part.chars().any(char::is_alphanumeric))
         .unwrap_or_default()
-}
-
-/// Number of letters to change, insert, drop or swap with their neighbour, if it is at most
-/// `limit` (optimal string alignment).
-fn edit_distance(from: &[char], to: &[char], limit: usize) -> Option<usize> {
-    if from.len().abs_diff(to.len()) > limit {
-        return None;
-    }
-    // Rows of the table of distances between beginnings of `from` and beginnings of `to`.
-    let mut before_last = Vec::new();
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    for (row, letter) in from.iter().enumerate() {
-        let mut current = vec![row + 1];
-        for (column, other) in to.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX);
-            let mut distance = (at(&last, column) + usize::from(letter != other))
-                .min(at(&last, column + 1) + 1)
-                .min(at(&current, column) + 1);
-            if row > 0
-                && column > 0
-                && from.get(row - 1) == Some(other)
-                && to.get(column - 1) == Some(letter)
-            {
-                distance = distance.min(at(&before_last, column - 1) + 1);
-            }
-            current.push(distance);
-        }
-        before_last = std::mem::replace(&mut last, current);
-    }
-    last.last().copied().filter(|&distance| distance <= limit)
 }
 
 #[cfg(test)]
@@ -121,9 +114,26 @@ mod tests {
             "main.(*Server).handleBar",
             "main.handleBar.func1",
         ];
-        assert_eq!(nearest("handlebar"), expected);
         assert_eq!(nearest("other.handleBar"), expected);
         assert_eq!(nearest("mian.*HANDLEBAR*"), expected);
+    }
+
+    #[test]
+    fn what_stands_between_words_does_not_matter() {
+        assert_eq!(
+            nearest("handlebar"),
+            ["main.handleBar", "main.(*Server).handleBar"]
+        );
+        for pattern in [
+            "main.Server.handleBar",
+            "Server.handleBar",
+            "main::Server::handlebar",
+            "(*server).handleBar",
+            "main/Server#handleBar",
+        ] {
+            assert_eq!(nearest(pattern), ["main.(*Server).handleBar"], "{pattern}");
+        }
+        assert_eq!(nearest("http.conn.serve"), ["net/http.(*conn).serve"]);
     }
 
     #[test]
@@ -159,19 +169,5 @@ mod tests {
         let names: Vec<String> = (0..20).map(|n| format!("main.handler{n}")).collect();
         let found = nearest_names("handler", names.iter().map(String::as_str));
         assert_eq!(found.len(), PROPOSALS);
-    }
-
-    #[test]
-    fn distances() {
-        let distance = |from: &str, to: &str, limit| {
-            let letters = |text: &str| text.chars().collect::<Vec<_>>();
-            edit_distance(&letters(from), &letters(to), limit)
-        };
-        assert_eq!(distance("kitten", "sitting", 3), Some(3));
-        assert_eq!(distance("kitten", "sitting", 2), None);
-        assert_eq!(distance("", "ab", 2), Some(2));
-        assert_eq!(distance("same", "same", 0), Some(0));
-        assert_eq!(distance("mian", "main", 1), Some(1));
-        assert_eq!(distance("abc", "", 3), Some(3));
     }
 }

@@ -35,6 +35,7 @@ use super::promotion::Promotion;
 use super::recorder::{self, Clock};
 use super::subject::{Processes, Subject};
 use super::view::{View, ViewContext, program_name};
+use super::waiting::Waiting;
 use super::writer::{OutputWriters, Protected, StandardStream};
 use super::{SessionError, logger, processes};
 
@@ -106,11 +107,7 @@ pub(super) fn trace(
     let mut chosen = choose_processes(subject, command, &mut tracer)?;
     let attached = attach(settings, subject, plan, &mut tracer)?;
     // What is opened is open, and links of loaded programs need none.
-    let still_needed = match subject.processes {
-        Processes::All => StillNeeded::Nothing,
-        Processes::Named(_) | Processes::Launched(_) => StillNeeded::ProcessFiles,
-    };
-    if let Err(error) = give_up_capabilities(still_needed) {
+    if let Err(error) = give_up_capabilities(StillNeeded::ProcessFiles) {
         notice(format_args!(
             "warning: capabilities that are not needed any more could not be given up: {error}"
         ));
@@ -141,6 +138,14 @@ pub(super) fn trace(
     ));
     let launched = chosen.launch()?;
     let mut watch = chosen.watch;
+    let every_process_of = match subject.processes {
+        Processes::All => Some((subject.path.as_path(), file.identity())),
+        Processes::Named(_) | Processes::Launched(_) => None,
+    };
+    let mut waiting = Waiting::new(settings, every_process_of, enabled);
+    if let Some(message) = waiting.at_start() {
+        notice(format_args!("{message}"));
+    }
 
     let traced = thread::scope(|scope| {
         let mut pipeline = Pipeline {
@@ -156,6 +161,7 @@ pub(super) fn trace(
                 CallersSearch::new(scope, binary, plan),
             ),
             exit_checker: settings.verify_exits.then(ExitChecker::default),
+            waiting,
             costs,
             enabled,
             ended: enabled,

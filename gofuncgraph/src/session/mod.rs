@@ -10,7 +10,7 @@
 //! - `subject`, `named_process`, `process_file`, `launch`, `command_signals`, `process_watch`: which
 //!   processes are traced, and what becomes of them.
 //! - `list`: what could be traced.
-//! - `advice`: what to type instead.
+//! - `advice`, `waiting`: what to type instead, and what is being waited for.
 //! - `writer`: a thread for each output.
 
 mod advice;
@@ -43,6 +43,7 @@ mod summary;
 mod target_file;
 mod view;
 mod view_parts;
+mod waiting;
 mod window;
 mod writer;
 

@@ -14,9 +14,10 @@ use super::promotion::{Promoted, Promotion};
 use super::recorder;
 use super::summary::{self, Counted};
 use super::view::{DestinationId, Meanwhile, View};
+use super::waiting::{Seen, Waiting};
 use super::writer::Chunk;
 use crate::events::{Event, LiveEvents, MonotonicTime, ProcessEnd};
-use crate::kernel::{HitCosts, PromotedHits};
+use crate::kernel::{HitCosts, PerKind, PromotedHits, StillNeeded, give_up_capabilities};
 use crate::recording::{EndReason, LossCounters, RecordedEnd, RecordingWriter};
 use crate::trace::ExitChecker;
 
@@ -32,6 +33,8 @@ pub(super) struct Pipeline<'a> {
     pub(super) promotion: Option<Promotion<'a>>,
     /// For `--verify-exits`.
     pub(super) exit_checker: Option<ExitChecker>,
+    /// For something to be seen.
+    pub(super) waiting: Waiting,
     /// Of hits, if they could be measured.
     pub(super) costs: Option<HitCosts>,
     /// When probes began to tell of calls.
@@ -133,7 +136,35 @@ impl Pipeline<'_> {
             }
         }
         self.events.tracer().flush_log();
+        if self.waiting.is_due(monotonic_now()) {
+            let seen = self.seen()?;
+            if let Some(message) = self.waiting.message(&seen) {
+                notice(format_args!("{message}"));
+            }
+            if self.waiting.needs_no_process_files() {
+                // If it cannot, that was said before.
+                let _ = give_up_capabilities(StillNeeded::Nothing);
+            }
+        }
         Ok(())
+    }
+
+    fn seen(&mut self) -> Result<Seen, SessionError> {
+        let hits = self.events.hit_counts()?;
+        let calls = |hits: &PerKind| hits.entries.saturating_add(hits.stepped_entries);
+        let counters = self.events.tracer().counters()?;
+        let trace = self.view.statistics();
+        Ok(Seen {
+            calls_inside: calls(&hits.inside),
+            calls_outside: calls(&hits.outside),
+            returns_without_tree: counters.returns_without_tree,
+            off_goroutine_stack: counters.off_goroutine_stack,
+            trees: trace.trees,
+            trees_too_short: trace.trees_too_short,
+            calls: trace.calls,
+            calls_left_out: self.view.calls_left_out(),
+            only_records: self.view.destinations().is_empty(),
+        })
     }
 
     /// The destinations that something was written for and not taken yet.
