@@ -7,6 +7,7 @@ use rustix::thread::{
 };
 
 use super::KernelError;
+use super::refusal::not_permitted;
 
 /// Bits of CapEff (Linux: include/uapi/linux/capability.h).
 const CAP_SYS_ADMIN: u32 = 21;
@@ -26,7 +27,7 @@ pub(super) fn check() -> Result<(), KernelError> {
         return Ok(());
     };
     match missing(effective) {
-        Some(missing) => Err(KernelError::NotPermitted { missing }),
+        Some(missing) => Err(not_permitted(missing)),
         None => Ok(()),
     }
 }

@@ -4,24 +4,25 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// Capabilities are missing.
-    #[error(
-        "not permitted: tracing needs {missing}; run as root (sudo gofuncgraph …), or grant them with \
-         `sudo setcap cap_bpf,cap_perfmon=ep` on the gofuncgraph binary"
-    )]
+    #[error("not permitted: tracing needs {missing}; {advice}")]
     NotPermitted {
         /// For instance `CAP_BPF and CAP_PERFMON`.
         missing: String,
+        /// How to get them.
+        advice: String,
     },
     /// All capabilities are there, but the kernel refused nevertheless.
     #[error(
-        "not permitted: the kernel refused {action} ({source}) although CAP_BPF and CAP_PERFMON are there; a security \
-         module, kernel lockdown or a container's seccomp profile may forbid it, try as root outside the container"
+        "not permitted: the kernel refused {action} ({source}) although CAP_BPF and CAP_PERFMON are \
+         there; {advice}"
     )]
     Refused {
         /// What was tried.
         action: &'static str,
         /// The kernel's answer.
         source: io::Error,
+        /// What may forbid it, and what to do.
+        advice: String,
     },
     /// The kernel lacks uprobe_multi links.
     #[error(

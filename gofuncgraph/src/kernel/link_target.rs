@@ -15,6 +15,7 @@ use super::KernelError;
 use super::bisection::find_refused;
 use super::code_mapping::CodeMapping;
 use super::program::UprobePrograms;
+use super::refusal::refused;
 use super::system_call::{ENOTSUPP, UprobeMulti, link_uprobe_multi};
 
 /// One BPF_LINK_CREATE takes at most this many probes (Linux: kernel/trace/bpf_trace.c,
@@ -333,10 +334,7 @@ fn site_of(cookie: u64) -> SiteId {
 
 pub(super) fn attach_error(probes: usize, source: io::Error) -> KernelError {
     if source.raw_os_error() == Some(libc::EPERM) {
-        return KernelError::Refused {
-            action: "making a uprobe_multi link",
-            source,
-        };
+        return refused("making a uprobe_multi link", source);
     }
     KernelError::Attach { probes, source }
 }

@@ -19,6 +19,7 @@ mod object;
 mod process_filter;
 mod program;
 mod promotion;
+mod refusal;
 mod ret_emulation;
 mod scope;
 mod system_call;

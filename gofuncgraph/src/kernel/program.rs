@@ -11,6 +11,7 @@ use aya_obj::Object;
 use gofuncgraph_common::program_names;
 
 use super::KernelError;
+use super::refusal::{lockdown_note, refused};
 use super::ret_emulation::RetEmulation;
 use super::system_call::{UprobeMulti, link_uprobe_multi, load_uprobe_multi_program};
 
@@ -111,10 +112,7 @@ fn load_program(object: &Object, name: &'static str) -> Result<OwnedFd, KernelEr
         Err(source) => source,
     };
     if source.raw_os_error() == Some(libc::EPERM) {
-        return Err(KernelError::Refused {
-            action: "loading a program",
-            source,
-        });
+        return Err(refused("loading a program", source));
     }
     for log_bytes in [64 << 10, 1 << 20, (16 << 20) - 1] {
         let mut log = vec![0; log_bytes];
@@ -127,7 +125,8 @@ fn load_program(object: &Object, name: &'static str) -> Result<OwnedFd, KernelEr
     Err(failure(name, source, String::new()))
 }
 
-fn failure(program: &'static str, source: io::Error, log: String) -> KernelError {
+fn failure(program: &'static str, source: io::Error, mut log: String) -> KernelError {
+    log.extend(lockdown_note());
     KernelError::ProgramLoad {
         program,
         source,
@@ -158,10 +157,9 @@ pub(super) fn check_uprobe_multi(programs: &UprobePrograms) -> Result<(), Kernel
     };
     match link_uprobe_multi(programs.entry.as_fd(), &probes) {
         Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(()),
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Err(KernelError::Refused {
-            action: "making a uprobe_multi link",
-            source: error,
-        }),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            Err(refused("making a uprobe_multi link", error))
+        }
         _ => Err(KernelError::NoUprobeMulti {
             release: rustix::system::uname()
                 .release()

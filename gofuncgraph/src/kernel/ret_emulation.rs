@@ -8,6 +8,7 @@ use std::fs;
 
 use super::KernelError;
 use super::btf;
+use super::refusal::refused;
 use super::system_call::try_to_load_register_writer;
 use crate::cli::RetChoice;
 
@@ -41,10 +42,7 @@ pub(super) fn choose(choice: RetChoice) -> Result<Option<RetEmulation>, KernelEr
 
 fn find() -> Result<u32, KernelError> {
     try_to_load_register_writer().map_err(|source| match source.raw_os_error() {
-        Some(libc::EPERM) => KernelError::Refused {
-            action: "loading a program",
-            source,
-        },
+        Some(libc::EPERM) => refused("loading a program", source),
         _ => KernelError::NoRetEmulation {
             reason: format!(
                 "this kernel ({}) does not let uprobe programs change registers, as Linux 7.2 does",

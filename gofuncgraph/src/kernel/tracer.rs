@@ -20,6 +20,7 @@ use super::calibration::Calibration;
 use super::error::with_causes;
 use super::link::{AttachReport, Links};
 use super::program::{self, UprobePrograms};
+use super::refusal::refused;
 use super::scope::{self, ProcessScope};
 use super::{KernelError, capability, object, ret_emulation};
 
@@ -449,10 +450,7 @@ fn setup_error(what: &'static str, error: &(dyn std::error::Error + 'static)) ->
         if let Some(io_error) = current.downcast_ref::<std::io::Error>()
             && io_error.raw_os_error() == Some(libc::EPERM)
         {
-            return KernelError::Refused {
-                action: what,
-                source: std::io::Error::from_raw_os_error(libc::EPERM),
-            };
+            return refused(what, std::io::Error::from_raw_os_error(libc::EPERM));
         }
         cause = current.source();
     }

@@ -57,11 +57,12 @@ pub(super) fn at_line<'data>(
         .take(FUNCTIONS_TO_NAME)
         .map(|(_, at, name)| format!("'{}', which begins in line {at}", readable_name(name)));
     let named: Vec<String> = named.collect();
-    (!named.is_empty()).then(|| {
-        format!(
-            "a pattern is the name of a function, not a place; the last one before that line is {}",
-            named.join(", or ")
-        )
+    let not_a_place = "a pattern is the name of a function, not a place";
+    Some(if named.is_empty() {
+        format!("{not_a_place}; no function begins in {file} at or before line {line}")
+    } else {
+        let named = named.join(", or ");
+        format!("{not_a_place}; the last one before that line is {named}")
     })
 }
 
@@ -364,7 +365,11 @@ mod tests {
         let two = said("main.go:15").unwrap();
         let expected = "is 'main.f', which begins in line 10, or 'b.f', which begins in line 15";
         assert!(two.ends_with(expected), "{two}");
-        assert_eq!(said("main.go:9"), None);
+        let none = said("main.go:9").unwrap();
+        assert!(
+            none.ends_with("no function begins in main.go at or before line 9"),
+            "{none}"
+        );
         assert_eq!(said("main.f"), None);
     }
 
