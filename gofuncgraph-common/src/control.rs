@@ -21,6 +21,10 @@ pub struct TraceConfig {
     /// Offset of `thread.features` in the kernel's `task_struct`, whose lowest bit says that the
     /// thread has a shadow stack; 0: no thread of this machine has one.
     pub thread_features_offset_bytes: u32,
+    /// Offset of `exit_code` in the kernel's `task_struct`; 0: not known.
+    pub exit_code_offset_bytes: u32,
+    /// Always 0.
+    pub padding: u32,
     /// Not 0: only the processes in the `TRACED` map are told of.
     pub scoped: u32,
     /// Not 0: what they fork is put into that map, too. Then the next two are known.
@@ -85,6 +89,18 @@ pub mod site_flags {
     pub const SIGNAL_PANIC: u32 = 1 << 4;
     /// The instruction is single-stepped: only counted apart.
     pub const STEPPED: u32 = 1 << 5;
+    /// The entry of `runtime.gopanic`.
+    pub const PANIC: u32 = 1 << 6;
+    /// The entry of `runtime.Goexit`.
+    pub const GOEXIT: u32 = 1 << 7;
+    /// The entry of `os.Exit`.
+    pub const EXIT: u32 = 1 << 8;
+    /// The entry of `runtime.fatalpanic`.
+    pub const FATAL_PANIC: u32 = 1 << 9;
+    /// The entry of `runtime.fatalthrow`.
+    pub const FATAL_ERROR: u32 = 1 << 10;
+    /// All that tell why something will end.
+    pub const REASONS: u32 = PANIC | GOEXIT | EXIT | FATAL_PANIC | FATAL_ERROR;
 }
 
 /// What a site is at the moment; indexed by the cookie. May change while tracing.
@@ -190,13 +206,14 @@ pub struct ProcessState {
 }
 
 const _: () = {
-    assert!(size_of::<TraceConfig>() == 64);
-    assert!(offset_of!(TraceConfig, scoped) == 32);
-    assert!(offset_of!(TraceConfig, follow_forks) == 36);
-    assert!(offset_of!(TraceConfig, task_pid_offset_bytes) == 40);
-    assert!(offset_of!(TraceConfig, task_tgid_offset_bytes) == 44);
-    assert!(offset_of!(TraceConfig, pid_namespace_device) == 48);
-    assert!(offset_of!(TraceConfig, pid_namespace_inode) == 56);
+    assert!(size_of::<TraceConfig>() == 72);
+    assert!(offset_of!(TraceConfig, exit_code_offset_bytes) == 32);
+    assert!(offset_of!(TraceConfig, scoped) == 40);
+    assert!(offset_of!(TraceConfig, follow_forks) == 44);
+    assert!(offset_of!(TraceConfig, task_pid_offset_bytes) == 48);
+    assert!(offset_of!(TraceConfig, task_tgid_offset_bytes) == 52);
+    assert!(offset_of!(TraceConfig, pid_namespace_device) == 56);
+    assert!(offset_of!(TraceConfig, pid_namespace_inode) == 64);
     assert!(size_of::<TracedProcess>() == 12);
     assert!(offset_of!(TracedProcess, images_of_threads) == 4);
     assert!(offset_of!(TracedProcess, ended) == 8);

@@ -17,8 +17,9 @@ pub use control::{
 };
 pub use counters::{COUNTER_COUNT, Counter};
 pub use records::{
-    ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader,
-    RecordKind, ReturnRecord, SampleRecord, record_flags,
+    ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, ProcessRecord, ReasonKind,
+    ReasonRecord, RecordHeader, RecordKind, ReturnRecord, SampleRecord, WALKED_FRAMES, WalkedFrame,
+    record_flags,
 };
 
 /// Names of the maps in the eBPF object.

@@ -23,6 +23,8 @@ pub enum RecordKind {
     /// A [`SampleRecord`] of a call of a promoted function whose callers return at once: where
     /// the last of them returns to there is no observer.
     Missed = 9,
+    /// A [`ReasonRecord`].
+    Reason = 10,
 }
 
 impl RecordKind {
@@ -38,6 +40,7 @@ impl RecordKind {
             7 => Self::Sample,
             8 => Self::IdleSample,
             9 => Self::Missed,
+            10 => Self::Reason,
             _ => return None,
         })
     }
@@ -201,6 +204,80 @@ pub struct CloseRecord {
 pub struct ProcessRecord {
     /// Kind [`RecordKind::ProcessExit`] or [`RecordKind::ProcessExec`].
     pub header: RecordHeader,
+    /// Of an exit, if it is known: what wait(2) calls the status.
+    pub exit_status: u32,
+    /// Not 0: `exit_status` is known.
+    pub has_exit_status: u32,
+}
+
+/// What a [`ReasonRecord`] tells of.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReasonKind {
+    /// The goroutine panics: the entry of `runtime.gopanic`.
+    Panic = 1,
+    /// A function goes on that recovered a panic; the close with this sequence number follows.
+    Recovery = 2,
+    /// The entry of `runtime.Goexit`.
+    Goexit = 3,
+    /// The entry of `os.Exit`.
+    Exit = 4,
+    /// A panic ends the process: the entry of `runtime.fatalpanic`.
+    FatalPanic = 5,
+    /// The runtime gives up: the entry of `runtime.fatalthrow`.
+    FatalError = 6,
+}
+
+impl ReasonKind {
+    /// The kind with the number `kind`, or `None` for one that this version does not know.
+    pub fn from_u32(kind: u32) -> Option<Self> {
+        Some(match kind {
+            1 => Self::Panic,
+            2 => Self::Recovery,
+            3 => Self::Goexit,
+            4 => Self::Exit,
+            5 => Self::FatalPanic,
+            6 => Self::FatalError,
+            _ => return None,
+        })
+    }
+}
+
+/// Return addresses that a [`ReasonRecord`] has at most.
+pub const WALKED_FRAMES: usize = 6;
+
+/// A return address on the stack.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalkedFrame {
+    /// A runtime address; 0 from where on the walk ended.
+    pub return_address: u64,
+    /// Where it stands, as in [`EntryRecord::depth_bytes`]; 0 in process-wide records.
+    pub depth_bytes: u64,
+}
+
+/// Why frames or a process will end. Counts no number of its own: `sequence` is that of the
+/// goroutine's next record. If it cannot be written, it counts as a lost one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReasonRecord {
+    /// Kind [`RecordKind::Reason`].
+    pub header: RecordHeader,
+    /// Runtime address of the probed instruction.
+    pub instruction_pointer: u64,
+    /// The id of the watched site.
+    pub site: u32,
+    /// A [`ReasonKind`].
+    pub reason: u32,
+    /// The argument of `os.Exit`.
+    pub exit_code: i32,
+    /// As in [`EntryRecord::tree`].
+    pub tree: u16,
+    /// Always 0.
+    pub padding: u16,
+    /// The innermost first, found by frame pointers. Of a recovery, the first is where the
+    /// function goes on.
+    pub frames: [WalkedFrame; WALKED_FRAMES],
 }
 
 const _: () = {
@@ -233,5 +310,11 @@ const _: () = {
     assert!(offset_of!(CloseRecord, cause) == 40);
     assert!(offset_of!(CloseRecord, tree) == 44);
     assert!(offset_of!(CloseRecord, flags) == 46);
-    assert!(size_of::<ProcessRecord>() == 32);
+    assert!(size_of::<ProcessRecord>() == 40);
+    assert!(offset_of!(ProcessRecord, exit_status) == 32);
+    assert!(size_of::<ReasonRecord>() == 152);
+    assert!(offset_of!(ReasonRecord, site) == 40);
+    assert!(offset_of!(ReasonRecord, exit_code) == 48);
+    assert!(offset_of!(ReasonRecord, tree) == 52);
+    assert!(offset_of!(ReasonRecord, frames) == 56);
 };

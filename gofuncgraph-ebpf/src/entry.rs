@@ -13,6 +13,7 @@ use crate::chain::{End, find_end};
 use crate::counters::count;
 use crate::goroutine::{current_g, goroutine_key, is_running_goroutine, read_word, stack_depth};
 use crate::maps;
+use crate::reason;
 use crate::ring;
 use crate::sample::{self, SampledCall};
 use crate::scope;
@@ -34,6 +35,7 @@ struct Call {
 const WATCHED: u32 = site_flags::RECOVERY
     | site_flags::GOROUTINE_EXIT
     | site_flags::SIGNAL_PANIC
+    | site_flags::REASONS
     | site_flags::MUTED;
 
 #[inline(always)]
@@ -55,11 +57,13 @@ pub fn handle(ctx: &ProbeContext) {
     let regs = unsafe { &*ctx.regs };
     if flags & WATCHED != 0 {
         if flags & site_flags::RECOVERY != 0 {
-            watch::handle_recovery(control, regs.rsp);
+            watch::handle_recovery(control, regs, site);
         } else if flags & site_flags::GOROUTINE_EXIT != 0 {
             watch::handle_goroutine_exit(control, current_g(regs));
         } else if flags & site_flags::SIGNAL_PANIC != 0 {
             watch::handle_signal_panic(control, current_g(regs), regs.rsp);
+        } else if flags & site_flags::REASONS != 0 {
+            reason::handle(control, regs, site, flags);
         }
         return;
     }

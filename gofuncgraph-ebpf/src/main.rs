@@ -11,6 +11,7 @@ mod goroutine;
 mod maps;
 mod observer;
 mod process;
+mod reason;
 mod ret;
 mod ring;
 mod sample;

@@ -51,6 +51,8 @@ pub static CONFIG: Global<TraceConfig> = Global::new(TraceConfig {
     verify: 0,
     position_independent: 0,
     thread_features_offset_bytes: 0,
+    exit_code_offset_bytes: 0,
+    padding: 0,
     scoped: 0,
     follow_forks: 0,
     task_pid_offset_bytes: 0,

@@ -1,10 +1,12 @@
 //! Processes that end or replace their program image.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns, bpf_probe_read_kernel,
+};
 use aya_ebpf::programs::RawTracePointContext;
 use gofuncgraph_common::{Counter, ProcessRecord, RecordHeader, RecordKind, process_flags};
 
-use crate::maps::{self, IMAGES_CHANGED, PROCESSES};
+use crate::maps::{self, CONFIG, IMAGES_CHANGED, PROCESSES};
 use crate::ring;
 use crate::scope;
 
@@ -52,6 +54,10 @@ fn end_process(tgid: u32, kind: RecordKind) -> bool {
             _ => 0,
         };
     }
+    let exit_status = match kind {
+        RecordKind::ProcessExit => exit_status(),
+        _ => None,
+    };
     let record = ProcessRecord {
         header: RecordHeader {
             kind: kind as u16,
@@ -62,7 +68,23 @@ fn end_process(tgid: u32, kind: RecordKind) -> bool {
             // SAFETY: a helper without preconditions.
             time_ns: unsafe { bpf_ktime_get_ns() },
         },
+        exit_status: exit_status.unwrap_or(0),
+        has_exit_status: u32::from(exit_status.is_some()),
     };
     ring::write_urgent(record, Counter::ProcessRecordsLost);
     true
+}
+
+/// What wait(2) will call the status of the thread that is ending; the leader's is the process's.
+#[inline(always)]
+fn exit_status() -> Option<u32> {
+    let offset = CONFIG.load().exit_code_offset_bytes;
+    if offset == 0 {
+        return None;
+    }
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let exit_code = task.wrapping_add(u64::from(offset));
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel(exit_code as *const u32) }.ok()
 }

@@ -46,6 +46,19 @@ impl Gate {
         self.state().tree as u16
     }
 
+    /// Number of the goroutine's next record.
+    #[inline(always)]
+    pub fn next_sequence(&mut self) -> u64 {
+        self.state().next_sequence
+    }
+
+    /// A record could not be written that counts only then.
+    #[inline(always)]
+    pub fn skip_number(&mut self) {
+        self.state().next_sequence += 1;
+        self.note_lost();
+    }
+
     /// The header of the goroutine's next record, which counts whether or not it can be written.
     #[inline(always)]
     pub fn next_header(&mut self, kind: RecordKind, size: usize) -> RecordHeader {

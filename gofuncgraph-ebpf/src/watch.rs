@@ -1,22 +1,27 @@
 //! The watched sites of the Go runtime, where frames end without a RET.
 
+use aya_ebpf::bindings::pt_regs;
 use gofuncgraph_common::{CloseCause, Control, Counter};
 
 use crate::counters::count;
 use crate::goroutine::{find_goroutine_key, find_stack_depth, goroutine_key, read_word};
+use crate::reason;
 use crate::tree::Gate;
 
 /// `runtime.g.sched` (Go: src/runtime/runtime2.go; the same in 1.21–1.27).
 const G_SCHED_OFFSET: u64 = 56;
+/// `runtime.g.sched.pc`, from `runtime.g.sched` (Go: `gobuf`, src/runtime/runtime2.go; the same in
+/// 1.17–1.27).
+const GOBUF_PC_OFFSET: u64 = 8;
 /// `runtime.g.stack.hi`.
 const G_STACK_HIGH_OFFSET: u64 = 8;
 
 /// At the `call runtime.gogo` in `runtime.recovery`, on g0: the argument at SP is `&gp.sched`,
-/// and its first word is the SP with which the recovering function goes on. The stack may have
-/// moved since the goroutine's last event, so `stack.hi` is read here.
+/// and its first words are the SP and the PC with which the recovering function goes on. The stack
+/// may have moved since the goroutine's last event, so `stack.hi` is read here.
 #[inline(always)]
-pub fn handle_recovery(control: *mut Control, stack_pointer: u64) {
-    let Some((g, resumed_stack_pointer, stack_high)) = resumed_goroutine(stack_pointer) else {
+pub fn handle_recovery(control: *mut Control, regs: &pt_regs, site: u32) {
+    let Some((g, resumed_stack_pointer, stack_high)) = resumed_goroutine(regs.rsp) else {
         count(Counter::Unreadable);
         return;
     };
@@ -32,6 +37,10 @@ pub fn handle_recovery(control: *mut Control, stack_pointer: u64) {
     }
     let depth_bytes = stack_high.wrapping_sub(resumed_stack_pointer);
     let ends_tree = root_depth_bytes > depth_bytes;
+    let resumed = read_word(regs.rsp)
+        .and_then(|sched| read_word(sched.wrapping_add(GOBUF_PC_OFFSET)))
+        .unwrap_or(0);
+    reason::write_recovery(control, &mut gate, regs, site, resumed);
     gate.write_close(control, depth_bytes, CloseCause::Recovered, ends_tree);
     if ends_tree {
         gate.end_tree();

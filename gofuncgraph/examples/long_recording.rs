@@ -99,10 +99,10 @@ fn repeat(count: u64, recording: &str) -> Outcome {
     let header = reader.header().clone();
     let plan = reader.symbols().plan();
     let goids = events.iter().filter_map(|event| match event {
-        Event::Goroutine { goroutine, .. } | Event::LossNoticed { goroutine, .. } => {
-            Some(goroutine.goid)
-        }
-        Event::ProcessEnded { .. } => None,
+        Event::Goroutine { goroutine, .. }
+        | Event::Reason { goroutine, .. }
+        | Event::LossNoticed { goroutine, .. } => Some(goroutine.goid),
+        Event::ProcessEnded { .. } | Event::ProcessEnding { .. } => None,
     });
     let highest_goid = goids.max().ok_or("the recording has no events")?;
     let round_ns = reader.time().time_ns - header.clock.start.time_ns;
@@ -111,7 +111,7 @@ fn repeat(count: u64, recording: &str) -> Outcome {
     for round in 0.. {
         for event in &events {
             // Its goroutines may come again.
-            if let Event::ProcessEnded { .. } = event {
+            if let Event::ProcessEnded { .. } | Event::ProcessEnding { .. } = event {
                 continue;
             }
             if left == 0 {
@@ -130,13 +130,18 @@ fn shifted(event: &Event, later_ns: u64, goids: u64) -> Event {
         Event::Goroutine {
             goroutine, time, ..
         }
+        | Event::Reason {
+            goroutine, time, ..
+        }
         | Event::LossNoticed {
             goroutine, time, ..
         } => {
             goroutine.goid += goids;
             time.time_ns += later_ns;
         }
-        Event::ProcessEnded { time, .. } => time.time_ns += later_ns,
+        Event::ProcessEnded { time, .. } | Event::ProcessEnding { time, .. } => {
+            time.time_ns += later_ns;
+        }
     }
     event
 }

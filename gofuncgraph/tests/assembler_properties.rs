@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use gate_simulator::{GateSimulator, only_return, return_address, return_site};
+use gate_simulator::{GateSimulator, code_address, only_return, return_address, return_site};
 use gofuncgraph::binary::VirtualAddress;
-use gofuncgraph::events::{EndProbe, Event, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd};
+use gofuncgraph::events::{
+    EndProbe, Event, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, ProcessEnding,
+};
 use gofuncgraph::plan::FunctionId;
 use gofuncgraph::trace::{
     Assembler, AssemblerSettings, CallEnd, Delivery, LineBody, PartEnd, Statistics, TraceLine,
-    TraceSink,
+    TraceSink, Unwinding,
 };
 use proptest::prelude::*;
 
@@ -31,10 +33,14 @@ const TARGETS: [FunctionId; 2] = [FunctionId(0), FunctionId(1)];
 enum Action {
     Call(FunctionId),
     Return,
-    /// A panic is recovered so many calls further out.
+    /// The innermost function panics, and its deferred calls begin.
+    Panic,
+    /// The same, and it is recovered so many calls further out.
     Recover(usize),
     Goexit,
     Exec,
+    /// The process ends, and said why.
+    Exit,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +54,11 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         50 => (0..5_u32).prop_map(|function| Action::Call(FunctionId(function))),
         45 => Just(Action::Return),
+        2 => Just(Action::Panic),
         3 => (0..4_usize).prop_map(Action::Recover),
         1 => Just(Action::Goexit),
         1 => Just(Action::Exec),
+        1 => Just(Action::Exit),
     ]
 }
 
@@ -80,6 +88,8 @@ struct Truth {
     /// The open tree: height of the stack below its root, and its lines.
     open: BTreeMap<Goroutine, (usize, Vec<TraceLine>)>,
     trees: Vec<Vec<TraceLine>>,
+    /// Calls that panicked and were not unwound, by their height on the stack.
+    panicking: BTreeSet<(Goroutine, usize)>,
 }
 
 impl Truth {
@@ -113,6 +123,8 @@ impl Truth {
         how: impl Fn(FunctionId) -> CallEnd,
     ) {
         let stack = self.stacks.entry(goroutine).or_default();
+        self.panicking
+            .retain(|(of, at)| *of != goroutine || *at <= height);
         while stack.len() > height {
             let Some((function, begin)) = stack.pop() else {
                 break;
@@ -121,7 +133,7 @@ impl Truth {
                 continue;
             };
             let how = how(function);
-            let is_measured = matches!(how, CallEnd::Returned { .. } | CallEnd::Unwound);
+            let is_measured = matches!(how, CallEnd::Returned { .. } | CallEnd::Unwound(_));
             let level = stack.len() - *below;
             lines.push(TraceLine {
                 goroutine,
@@ -138,6 +150,33 @@ impl Truth {
                     .extend(self.open.remove(&goroutine).map(|(_, lines)| lines));
             }
         }
+    }
+
+    /// The innermost call panics.
+    fn panic(&mut self, goroutine: Goroutine) {
+        if let Some(height) = self.stacks.get(&goroutine).map(Vec::len) {
+            self.panicking.insert((goroutine, height));
+        }
+    }
+
+    /// What is above `height` is unwound; the call there goes on.
+    fn recover(&mut self, goroutine: Goroutine, height: usize, time: MonotonicTime) {
+        let resumed = self.stacks.get(&goroutine).and_then(|stack| {
+            let (function, _) = stack.get(height.checked_sub(1)?)?;
+            code_address(Some(*function))
+        });
+        while let Some(above) = self.stacks.get(&goroutine).map(Vec::len)
+            && above > height
+        {
+            let panicked = self.panicking.contains(&(goroutine, above));
+            let how = CallEnd::Unwound(Unwinding::Panic {
+                panicked,
+                origin: None,
+                resumed,
+            });
+            self.end_down_to(goroutine, above - 1, time, |_| how);
+        }
+        self.panicking.remove(&(goroutine, height));
     }
 
     /// Oldest tree first.
@@ -194,19 +233,37 @@ fn run_on(mut gate: GateSimulator, steps: &[Step]) -> (GateSimulator, Truth) {
                     CallEnd::Returned { site }
                 });
             }
-            Action::Recover(further_out) if height > 0 => {
-                let height = height.saturating_sub(further_out).max(1);
-                gate.recover(goroutine, height);
-                truth.end_down_to(goroutine, height, gate.now, |_| CallEnd::Unwound);
+            Action::Panic if height > 0 => {
+                gate.panic(goroutine);
+                truth.panic(goroutine);
             }
-            Action::Return | Action::Recover(_) => {}
+            Action::Recover(further_out) if height > 0 => {
+                gate.panic(goroutine);
+                truth.panic(goroutine);
+                let height = height.saturating_sub(further_out).max(1);
+                gate.recover_told(goroutine, height);
+                truth.recover(goroutine, height, gate.now);
+            }
+            Action::Return | Action::Panic | Action::Recover(_) => {}
             Action::Goexit => {
-                gate.goexit(goroutine);
-                truth.end_down_to(goroutine, 0, gate.now, |_| CallEnd::Unwound);
+                gate.goexit_told(goroutine);
+                let how = CallEnd::Unwound(Unwinding::Goexit);
+                truth.end_down_to(goroutine, 0, gate.now, |_| how);
+            }
+            Action::Exit => {
+                let ending = ProcessEnding::Exit {
+                    code: 3,
+                    call: code_address(None),
+                };
+                gate.process_ending(goroutine.pid, ending);
+                gate.end_process(goroutine.pid, ProcessEnd::Executed);
+                let how = CallEnd::ProcessExited(ending);
+                truth.end_all(gate.now, how, |pid| pid == goroutine.pid);
             }
             Action::Exec => {
                 gate.end_process(goroutine.pid, ProcessEnd::Executed);
-                truth.end_all(gate.now, CallEnd::ProcessExited, |pid| pid == goroutine.pid);
+                let how = CallEnd::ProcessExited(ProcessEnding::Unknown);
+                truth.end_all(gate.now, how, |pid| pid == goroutine.pid);
             }
         }
     }

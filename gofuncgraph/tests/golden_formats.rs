@@ -113,6 +113,20 @@ fn folded() {
     );
 }
 
+/// Each says which call panicked, what recovered, and why a process ended.
+#[test]
+fn panics_and_ends_of_processes() {
+    for format in ["text", "graph", "functrace", "jsonl", "summary"] {
+        check(&format!("panics.{format}"), &["-f", format], &panics());
+    }
+    check("panics_stream.text", &["--stream"], &panics());
+    check("panics.json", &["-f", "chrome"], &panics());
+    let trimmed = ["-f", "graph", "--trim-prefix", "main."];
+    check("panics_trimmed.graph", &trimmed, &panics());
+    let cut = ["-f", "text", "--max-calls", "2"];
+    check("panics_cut.text", &cut, &panics());
+}
+
 /// What is hidden is somewhere in the sums.
 #[test]
 fn hidden_calls_keep_their_place_in_folded_stacks() {

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use gate_simulator::GateSimulator;
 use gofuncgraph::events::{
-    Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, SequencePosition,
+    Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, ProcessEnding,
+    SequencePosition,
 };
 use gofuncgraph::output::{TextLayout, TextRenderer, TextSettings, TimeDigits, WallClock};
 use gofuncgraph::plan::SiteId;
-use gofuncgraph::trace::{Assembler, AssemblerSettings, CallEnd, Delivery, LineBody, TraceLine};
+use gofuncgraph::trace::{
+    Assembler, AssemblerSettings, CallEnd, Delivery, LineBody, TraceLine, Unwinding,
+};
 use golden::*;
 use jiff::tz::TimeZone;
 
@@ -254,10 +257,10 @@ fn every_end_is_rendered() {
         ),
         (CallEnd::Returned { site: None }, duration),
         (CallEnd::Approximate, duration),
-        (CallEnd::Unwound, duration),
+        (CallEnd::Unwound(Unwinding::Unknown), duration),
         (CallEnd::ExitLost, None),
         (CallEnd::StillOpen, None),
-        (CallEnd::ProcessExited, None),
+        (CallEnd::ProcessExited(ProcessEnding::Unknown), None),
     ] {
         let line = TraceLine {
             goroutine: FIRST,

@@ -110,8 +110,7 @@ fn plan_of(bytes: &[u8], wildcard: &str) -> ProbePlan {
 }
 
 fn of_functions(plan: &ProbePlan) -> Vec<Site> {
-    let is_watched =
-        |site: &&Site| matches!(site.kind, SiteKind::Recovery | SiteKind::GoroutineExit);
+    let is_watched = |site: &&Site| !matches!(site.kind, SiteKind::Entry(_) | SiteKind::Return(_));
     plan.sites
         .iter()
         .filter(|site| !is_watched(site))

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use gofuncgraph::binary::{Function, GoBinary};
 use gofuncgraph::plan::{
-    FunctionId, Pattern, Placement, PlanError, PlanWarning, ProbePlan, Selection, SiteKind,
-    SkipReason, plan,
+    FunctionId, Pattern, Placement, PlanError, PlanWarning, ProbePlan, ReasonSite, Selection,
+    SiteKind, SkipReason, plan,
 };
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Mnemonic, Register};
 
@@ -75,7 +75,7 @@ fn sites_by_function(plan: &ProbePlan) -> Vec<(Option<u64>, Vec<u64>)> {
                 assert_eq!(earlier, None, "two entries of {id}");
             }
             SiteKind::Return(FunctionId(id)) => sites[id as usize].1.push(site.address.0),
-            SiteKind::Recovery | SiteKind::GoroutineExit => {}
+            SiteKind::Recovery | SiteKind::GoroutineExit | SiteKind::Reason(_) => {}
         }
     }
     sites
@@ -120,7 +120,9 @@ fn every_site_of_the_go_command_is_right() {
         match site.kind {
             SiteKind::Return(_) => assert_eq!(byte, 0xc3, "{}", site.address),
             SiteKind::Recovery => assert_eq!(byte, 0xe8, "{}", site.address),
-            SiteKind::GoroutineExit => assert_eq!(byte, 0x55, "{}", site.address),
+            SiteKind::GoroutineExit | SiteKind::Reason(_) => {
+                assert_eq!(byte, 0x55, "{}", site.address);
+            }
             SiteKind::Entry(_) => {}
         }
     }
@@ -229,6 +231,9 @@ fn the_runtime_is_watched_whatever_is_chosen() {
         let count = |kind| plan.sites.iter().filter(|site| site.kind == kind).count();
         assert_eq!(count(SiteKind::GoroutineExit), 1);
         assert!(count(SiteKind::Recovery) >= 1);
+        for reason in ReasonSite::ALL {
+            assert_eq!(count(SiteKind::Reason(reason)), 1, "{reason:?}");
+        }
         let missing = plan.warnings.iter();
         let missing = missing.filter(|it| !matches!(it, PlanWarning::SomeInlined(_)));
         assert_eq!(missing.count(), 0, "{:?}", plan.warnings);

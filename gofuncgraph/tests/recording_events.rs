@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use gate_simulator::GateSimulator;
 use gofuncgraph::binary::{LoadBias, RuntimeAddress, VirtualAddress};
 use gofuncgraph::events::{
-    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
-    ObservedPlace, ProcessEnd, SequencePosition,
+    CloseCause, CodeAddress, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
+    ObservedPlace, Panic, PanickingCall, ProcessEnd, ProcessEnding, Reason, SequencePosition,
 };
 use gofuncgraph::output::{RenderingSink, Symbols, TextLayout, TextRenderer, TextSettings};
 use gofuncgraph::plan::{FunctionId, SiteId};
@@ -353,12 +353,66 @@ fn event() -> impl Strategy<Value = Event> {
             goroutine_ended,
         },
     );
-    prop_oneof![10 => of_goroutine, 1 => process_ended, 1 => loss_noticed]
+    let reason = (goroutine(), position(), time(), reason()).prop_map(
+        |(goroutine, position, time, reason)| Event::Reason {
+            goroutine,
+            position,
+            time,
+            reason,
+        },
+    );
+    let process_ending = (any::<u32>(), time(), process_ending())
+        .prop_map(|(pid, time, ending)| Event::ProcessEnding { pid, time, ending });
+    prop_oneof![
+        10 => of_goroutine,
+        1 => process_ended,
+        1 => loss_noticed,
+        2 => reason,
+        1 => process_ending,
+    ]
+}
+
+fn place() -> impl Strategy<Value = Option<CodeAddress>> {
+    any::<u32>().prop_map(|address| CodeAddress::new(VirtualAddress(address.into())))
+}
+
+fn reason() -> impl Strategy<Value = Reason> {
+    let framed = || (depth(), any::<u64>().prop_map(VirtualAddress));
+    let call = prop_oneof![
+        Just(None),
+        framed().prop_map(|(depth, return_address)| Some(PanickingCall::Framed {
+            depth,
+            return_address,
+        })),
+        (depth(), proptest::option::of(framed()))
+            .prop_map(|(depth, framed)| Some(PanickingCall::Faulting { depth, framed })),
+    ];
+    prop_oneof![
+        (depth(), place(), call).prop_map(|(depth, origin, call)| Reason::Panic(Panic {
+            depth,
+            origin,
+            call,
+        })),
+        place().prop_map(|resumed| Reason::Recovery { resumed }),
+        Just(Reason::Goexit),
+    ]
+}
+
+fn process_ending() -> impl Strategy<Value = ProcessEnding> {
+    prop_oneof![
+        place().prop_map(|origin| ProcessEnding::Panic { origin }),
+        (any::<i32>(), place()).prop_map(|(code, call)| ProcessEnding::Exit { code, call }),
+        Just(ProcessEnding::FatalError),
+        any::<u8>().prop_map(|number| ProcessEnding::Signal { number }),
+    ]
 }
 
 proptest! {
     #[test]
-    fn whatever_the_events_are(events in proptest::collection::vec(event(), 0..200)) {
+    fn whatever_the_events_are(mut events in proptest::collection::vec(event(), 0..200)) {
+        // Reasons are about what comes after them.
+        let time = MonotonicTime { time_ns: 1 };
+        events.push(Event::ProcessEnded { pid: 7, time, cause: ProcessEnd::Exited });
         let (replayed, end) = read(&record(&events, MonotonicTime::default()));
         prop_assert_eq!(replayed, events);
         prop_assert!(end.is_ok());

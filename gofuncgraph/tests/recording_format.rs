@@ -14,10 +14,10 @@ use std::fmt::{Display, Write};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use gofuncgraph::binary::SourceLine;
+use gofuncgraph::binary::{SourceLine, VirtualAddress};
 use gofuncgraph::events::{
-    CloseCause, EndProbe, Event, FrameDepth, GoroutineEvent, ObservedPlace, ProcessEnd,
-    SequencePosition, Symbols,
+    CloseCause, CodeAddress, EndProbe, Event, FrameDepth, GoroutineEvent, ObservedPlace, Panic,
+    PanickingCall, ProcessEnd, ProcessEnding, Reason, SequencePosition, Symbols,
 };
 use gofuncgraph::kernel::PerKind;
 use gofuncgraph::recording::{
@@ -118,6 +118,7 @@ fn event_row(event: &Event, symbols: &mut RecordedSymbols, out: &mut String) {
                 out,
             );
         }
+        Event::Reason { .. } | Event::ProcessEnding { .. } => describe_reason(event, symbols, out),
         Event::LossNoticed {
             goroutine,
             position,
@@ -243,6 +244,94 @@ fn describe(
             let function = name(symbols, function);
             ("checked", false, depth.bytes, function, "-".into())
         }
+    }
+}
+
+fn describe_reason(event: &Event, symbols: &mut RecordedSymbols, out: &mut String) {
+    let time_ns = event.time().time_ns;
+    let mut place = |place: Option<CodeAddress>| {
+        let Some(place) = place else {
+            return "-".to_owned();
+        };
+        let address = place.address();
+        let site = symbols.call_site(address);
+        let site = site.map(|site| format!("{}+{} {}", site.caller, site.offset, line(site.line)));
+        format!("{address} {}", site.unwrap_or_else(|| "?+0 ?:0".to_owned()))
+    };
+    let framed = |(depth, address): (FrameDepth, VirtualAddress)| {
+        format!(" framed@{}:{address}", depth.bytes)
+    };
+    let none = "-";
+    match *event {
+        Event::Reason {
+            goroutine,
+            position,
+            reason,
+            ..
+        } => {
+            let (name, depth, what) = match reason {
+                Reason::Panic(panic) => {
+                    let call = match panic.call {
+                        None => String::new(),
+                        Some(PanickingCall::Framed {
+                            depth,
+                            return_address,
+                        }) => framed((depth, return_address)),
+                        Some(PanickingCall::Faulting { depth, framed: it }) => {
+                            format!(
+                                " leaf@{}{}",
+                                depth.bytes,
+                                it.map(framed).unwrap_or_default()
+                            )
+                        }
+                    };
+                    let depth = panic.depth.bytes.to_string();
+                    ("panic", depth, place(panic.origin) + &call)
+                }
+                Reason::Recovery { resumed } => ("recovery", none.to_owned(), place(resumed)),
+                Reason::Goexit => ("goexit", none.to_owned(), none.to_owned()),
+            };
+            row(
+                &[
+                    &name,
+                    &goroutine.pid,
+                    &goroutine.goid,
+                    &position.sequence,
+                    &position.tree,
+                    &none,
+                    &depth,
+                    &none,
+                    &time_ns,
+                    &what,
+                ],
+                out,
+            );
+        }
+        Event::ProcessEnding { pid, ending, .. } => {
+            let what = match ending {
+                ProcessEnding::Unknown => "unknown".to_owned(),
+                ProcessEnding::Panic { origin } => format!("panic {}", place(origin)),
+                ProcessEnding::Exit { code, call } => format!("exit {code} {}", place(call)),
+                ProcessEnding::FatalError => "fatal-error".to_owned(),
+                ProcessEnding::Signal { number } => format!("signal {number}"),
+            };
+            row(
+                &[
+                    &"process-ending",
+                    &pid,
+                    &none,
+                    &none,
+                    &none,
+                    &none,
+                    &none,
+                    &none,
+                    &time_ns,
+                    &what,
+                ],
+                out,
+            );
+        }
+        _ => {}
     }
 }
 
@@ -375,6 +464,35 @@ fn every_kind_of_event_reads_alike() {
         }));
     }
     events.append(&mut observed.events);
+    let mut panics = viewed::panics();
+    events.append(&mut panics.events);
+    // A fault, of a function with a frame and of one without.
+    let call = |framed| {
+        Some(PanickingCall::Faulting {
+            depth: FrameDepth { bytes: 0x1f8 },
+            framed,
+        })
+    };
+    for call in [call(None), call(Some((depth, VirtualAddress(0x40_1000))))] {
+        events.push(Event::Reason {
+            goroutine,
+            position: SequencePosition {
+                sequence: 9,
+                tree: 2,
+            },
+            time,
+            reason: Reason::Panic(Panic {
+                depth,
+                origin: None,
+                call,
+            }),
+        });
+    }
+    events.push(Event::ProcessEnded {
+        pid: 7,
+        time,
+        cause: ProcessEnd::Exited,
+    });
     let rows = assert_read_alike(&recordings::record(&events, observed.now));
     for part in [
         " observer ",
@@ -383,6 +501,13 @@ fn every_kind_of_event_reads_alike() {
         " return@",
         " unobserved\n",
         "\tsignal-panic\n",
+        " framed@",
+        " leaf@504\n",
+        " leaf@504 framed@512:0x401000\n",
+        "\tpanic 0x",
+        "\texit -1 0x",
+        "\tfatal-error\n",
+        "\tsignal 9\n",
     ] {
         assert!(rows.contains(part), "{part:?}");
     }
@@ -393,6 +518,10 @@ fn every_kind_of_event_reads_alike() {
         "return",
         "close",
         "process-end",
+        "panic",
+        "recovery",
+        "goexit",
+        "process-ending",
         "loss",
         "losses",
         "end",

@@ -19,15 +19,15 @@ impl Outcome {
     pub fn of(how: CallEnd, has_entry: bool, duration_ns: Option<u64>) -> Self {
         match (how, duration_ns) {
             (CallEnd::Approximate, Some(_)) => Self::Approximate,
-            (CallEnd::Returned { .. } | CallEnd::Unwound, Some(duration_ns)) => Self::Measured {
+            (CallEnd::Returned { .. } | CallEnd::Unwound(_), Some(duration_ns)) => Self::Measured {
                 duration_ns,
-                unwound: how == CallEnd::Unwound,
+                unwound: matches!(how, CallEnd::Unwound(_)),
             },
             _ if !has_entry => Self::EntryLost,
             (CallEnd::StillOpen, _) => Self::StillOpen,
-            (CallEnd::ProcessExited, _) => Self::ProcessExited,
+            (CallEnd::ProcessExited(_), _) => Self::ProcessExited,
             (CallEnd::ExitLost, _) => Self::ExitLost,
-            (CallEnd::Returned { .. } | CallEnd::Unwound | CallEnd::Approximate, None) => {
+            (CallEnd::Returned { .. } | CallEnd::Unwound(_) | CallEnd::Approximate, None) => {
                 Self::EntryLost
             }
         }

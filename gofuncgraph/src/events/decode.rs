@@ -1,6 +1,7 @@
 use gofuncgraph_common::{
-    ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, ProcessRecord, RecordHeader,
-    RecordKind, ReturnRecord, SampleRecord, record_flags,
+    ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, ProcessRecord, ReasonKind,
+    ReasonRecord, RecordHeader, RecordKind, ReturnRecord, SampleRecord, WALKED_FRAMES, WalkedFrame,
+    record_flags,
 };
 
 /// A record of the ring, with its kind's fields.
@@ -22,6 +23,8 @@ pub enum Record {
     Missed(SampleRecord),
     /// Frames end together.
     Close(CloseRecord, CloseCause),
+    /// Why frames or a process will end.
+    Reason(ReasonRecord, ReasonKind),
     /// A process is gone.
     ProcessExit(ProcessRecord),
     /// A process runs another program image.
@@ -64,6 +67,10 @@ impl Fields<'_> {
         self.take().map(u32::from_ne_bytes)
     }
 
+    fn i32(&mut self) -> Option<i32> {
+        self.take().map(i32::from_ne_bytes)
+    }
+
     fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_ne_bytes)
     }
@@ -101,6 +108,34 @@ impl Fields<'_> {
             site: self.u32()?,
             padding: self.u32()?,
             end: self.u64()?,
+        })
+    }
+
+    fn reason_record(&mut self, header: RecordHeader) -> Option<ReasonRecord> {
+        let mut record = ReasonRecord {
+            header,
+            instruction_pointer: self.u64()?,
+            site: self.u32()?,
+            reason: self.u32()?,
+            exit_code: self.i32()?,
+            tree: self.u16()?,
+            padding: self.u16()?,
+            frames: [WalkedFrame::default(); WALKED_FRAMES],
+        };
+        for frame in &mut record.frames {
+            *frame = WalkedFrame {
+                return_address: self.u64()?,
+                depth_bytes: self.u64()?,
+            };
+        }
+        Some(record)
+    }
+
+    fn process_record(&mut self, header: RecordHeader) -> Option<ProcessRecord> {
+        Some(ProcessRecord {
+            header,
+            exit_status: self.u32()?,
+            has_exit_status: self.u32()?,
         })
     }
 
@@ -170,8 +205,12 @@ impl Record {
                 };
                 Self::Close(record, CloseCause::from_u32(record.cause)?)
             }
-            RecordKind::ProcessExit => Self::ProcessExit(ProcessRecord { header }),
-            RecordKind::ProcessExec => Self::ProcessExec(ProcessRecord { header }),
+            RecordKind::Reason => {
+                let record = fields.reason_record(header)?;
+                Self::Reason(record, ReasonKind::from_u32(record.reason)?)
+            }
+            RecordKind::ProcessExit => Self::ProcessExit(fields.process_record(header)?),
+            RecordKind::ProcessExec => Self::ProcessExec(fields.process_record(header)?),
         })
     }
 }

@@ -1,6 +1,7 @@
 use std::ops::Sub;
 use std::time::Duration;
 
+use super::{ProcessEnding, Reason};
 use crate::binary::{LoadBias, RuntimeAddress, VirtualAddress};
 use crate::plan::{FunctionId, SiteId};
 
@@ -61,6 +62,27 @@ pub enum Event {
         /// What.
         kind: GoroutineEvent,
     },
+    /// Why calls of a goroutine will end. It has no number of its own, and changes nothing that is
+    /// open.
+    Reason {
+        /// On which.
+        goroutine: Goroutine,
+        /// Of the goroutine's next record.
+        position: SequencePosition,
+        /// When.
+        time: MonotonicTime,
+        /// What.
+        reason: Reason,
+    },
+    /// Why a process ends. The event that it ended follows.
+    ProcessEnding {
+        /// Which.
+        pid: u32,
+        /// When it had ended.
+        time: MonotonicTime,
+        /// Why.
+        ending: ProcessEnding,
+    },
     /// A process is gone or replaced its program image: everything it had open is over.
     ProcessEnded {
         /// Which.
@@ -90,6 +112,8 @@ impl Event {
     pub fn time(&self) -> MonotonicTime {
         match self {
             Self::Goroutine { time, .. }
+            | Self::Reason { time, .. }
+            | Self::ProcessEnding { time, .. }
             | Self::ProcessEnded { time, .. }
             | Self::LossNoticed { time, .. } => *time,
         }

@@ -7,10 +7,13 @@ use crate::kernel::{GoroutineLoss, HitCounts, KernelError, PerKind, PromotedHits
 use crate::plan::{ProbePlan, SiteKind};
 use crate::promotion::{CallCounts, RecentCalls};
 
-use super::translate::{Known, KnownSite, only_returns, sampled_call, to_event};
+use super::process_endings::{ExitStatus, ProcessEndings};
+use super::translate::{
+    Known, KnownSite, exit_status, only_returns, process_ending, sampled_call, to_event,
+};
 use super::{
-    Event, EventSource, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, Record, RecordError,
-    SequencePosition,
+    Event, EventSource, Goroutine, GoroutineEvent, MonotonicTime, PanicPlaces, ProcessEnd,
+    ProcessEnding, Record, RecordError, SequencePosition,
 };
 
 /// Hits of probes that records tell of.
@@ -22,7 +25,7 @@ struct InsideHits {
 }
 
 impl InsideHits {
-    fn count(&mut self, record: &Record, known: &Known) {
+    fn count(&mut self, record: &Record, known: &Known<'_>) {
         match record {
             Record::Entry(entry) => self.count_entry(entry, known),
             Record::ChainedEntry(chained) => self.count_entry(&chained.entry, known),
@@ -32,7 +35,7 @@ impl InsideHits {
         }
     }
 
-    fn count_entry(&mut self, entry: &EntryRecord, known: &Known) {
+    fn count_entry(&mut self, entry: &EntryRecord, known: &Known<'_>) {
         if entry.flags & record_flags::PROMOTED != 0 {
             self.promoted_entries += 1;
         }
@@ -44,10 +47,14 @@ impl InsideHits {
     }
 }
 
+/// That a process ended, and its status if that is known.
+type EndOfProcess = (Event, Option<ExitStatus>);
+
 /// The events of running processes, from the kernel side.
-pub struct LiveEvents {
+pub struct LiveEvents<'a> {
     tracer: Tracer,
-    known: Known,
+    known: Known<'a>,
+    endings: ProcessEndings,
     recent_calls: RecentCalls,
     call_counts: CallCounts,
     hits: InsideHits,
@@ -58,13 +65,14 @@ pub struct LiveEvents {
     last_time: MonotonicTime,
 }
 
-impl LiveEvents {
+impl<'a> LiveEvents<'a> {
     /// Records that one call of [`EventSource::drain`] takes at most, so that a fast target cannot
     /// hold the caller.
     pub const DRAIN_LIMIT: usize = 1 << 17;
 
-    /// The events of `tracer`, to which the sites of `plan` are attached.
-    pub fn new(tracer: Tracer, plan: &ProbePlan) -> Self {
+    /// The events of `tracer`, to which the sites of `plan` are attached. `panic_places` are those
+    /// of the same executable.
+    pub fn new(tracer: Tracer, plan: &ProbePlan, panic_places: PanicPlaces<'a>) -> Self {
         let sites = plan
             .sites
             .iter()
@@ -73,17 +81,19 @@ impl LiveEvents {
                 address: site.address,
                 function: match site.kind {
                     SiteKind::Entry(function) | SiteKind::Return(function) => Some(function),
-                    SiteKind::Recovery | SiteKind::GoroutineExit => None,
+                    SiteKind::Recovery | SiteKind::GoroutineExit | SiteKind::Reason(_) => None,
                 },
             })
             .collect();
         Self {
             tracer,
             known: Known {
+                panic_places,
                 sites,
                 only_returns: only_returns(plan),
                 observers: Vec::new(),
             },
+            endings: ProcessEndings::default(),
             recent_calls: RecentCalls::default(),
             call_counts: CallCounts::default(),
             hits: InsideHits::default(),
@@ -169,7 +179,7 @@ impl LiveEvents {
         for pid in self.tracer.ended_processes() {
             // Its record was lost: else it would be forgotten by now.
             let (time, cause) = (self.last_time, ProcessEnd::Exited);
-            self.end_process(Event::ProcessEnded { pid, time, cause }, sink);
+            self.end_process(Event::ProcessEnded { pid, time, cause }, None, sink);
         }
         // What an earlier image of a process lost was told when that ended.
         for loss in losses.iter().filter(|loss| !loss.is_stale) {
@@ -197,7 +207,7 @@ impl LiveEvents {
             let (records, process_end) = self.drain_to_process_end(limit - drained, sink)?;
             drained += records;
             match process_end {
-                Some(end) => self.end_process(end, sink),
+                Some((end, status)) => self.end_process(end, status, sink),
                 None => return Ok(drained),
             }
         }
@@ -232,14 +242,18 @@ impl LiveEvents {
     }
 
     /// Tells what the process's goroutines lost before it tells that the process ended.
-    fn end_process(&mut self, end: Event, sink: &mut dyn FnMut(Event)) {
-        let Event::ProcessEnded { pid, cause, .. } = end else {
+    fn end_process(&mut self, end: Event, status: Option<ExitStatus>, sink: &mut dyn FnMut(Event)) {
+        let Event::ProcessEnded { pid, cause, time } = end else {
             return;
         };
+        let ending = self.endings.take(pid, status);
         for loss in self.tracer.goroutine_losses() {
             if loss.goroutine.tgid == pid && loss.is_stale {
                 sink(self.loss_noticed(&loss));
             }
+        }
+        if cause == ProcessEnd::Exited && ending != ProcessEnding::Unknown {
+            sink(Event::ProcessEnding { pid, time, ending });
         }
         sink(end);
         if cause == ProcessEnd::Exited {
@@ -252,11 +266,12 @@ impl LiveEvents {
         &mut self,
         limit: usize,
         sink: &mut dyn FnMut(Event),
-    ) -> Result<(usize, Option<Event>), KernelError> {
+    ) -> Result<(usize, Option<EndOfProcess>), KernelError> {
         let mut process_end = None;
         let Self {
             tracer,
             known,
+            endings,
             recent_calls,
             call_counts,
             hits,
@@ -290,6 +305,13 @@ impl LiveEvents {
                     }
                     return ControlFlow::Continue(());
                 }
+                Ok(Record::Reason(record, kind)) => {
+                    if let Some(ending) = process_ending(&record, kind, known) {
+                        endings.announce(record.header.tgid, ending);
+                        return ControlFlow::Continue(());
+                    }
+                    Record::Reason(record, kind)
+                }
                 Ok(record) => record,
                 Err(error) => {
                     *match error {
@@ -319,7 +341,7 @@ impl LiveEvents {
             }
             *last_time = event.time();
             if matches!(event, Event::ProcessEnded { .. }) {
-                process_end = Some(event);
+                process_end = Some((event, exit_status(&record)));
                 return ControlFlow::Break(());
             }
             sink(event);
@@ -329,7 +351,7 @@ impl LiveEvents {
     }
 }
 
-impl EventSource for LiveEvents {
+impl EventSource for LiveEvents<'_> {
     type Error = KernelError;
 
     fn drain(&mut self, sink: &mut dyn FnMut(Event)) -> Result<usize, KernelError> {

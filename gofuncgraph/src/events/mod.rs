@@ -4,6 +4,9 @@
 mod decode;
 mod event;
 mod live;
+mod panic_places;
+mod process_endings;
+mod reason;
 mod source;
 mod symbols;
 mod translate;
@@ -14,5 +17,7 @@ pub use event::{
     ObservedPlace, ProcessEnd, SequencePosition,
 };
 pub use live::LiveEvents;
+pub use panic_places::PanicPlaces;
+pub use reason::{CodeAddress, Panic, PanickingCall, ProcessEnding, Reason};
 pub use source::EventSource;
 pub use symbols::{CallSite, CodePosition, Symbols};

@@ -1,15 +1,17 @@
 //! What the numbers in records stand for.
 
 use gofuncgraph_common::{
-    CloseCause as WireCause, EntryRecord, RecordHeader, SampleRecord, record_flags,
+    CloseCause as WireCause, EntryRecord, ReasonKind, ReasonRecord, RecordHeader, SampleRecord,
+    record_flags,
 };
 
 use crate::binary::{RuntimeAddress, VirtualAddress};
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind};
 
+use super::process_endings::ExitStatus;
 use super::{
-    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
-    ObservedPlace, ProcessEnd, Record, SequencePosition,
+    CloseCause, CodeAddress, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
+    ObservedPlace, Panic, PanicPlaces, ProcessEnd, ProcessEnding, Reason, Record, SequencePosition,
 };
 
 /// What of a site is needed to understand its records.
@@ -22,7 +24,8 @@ pub(super) struct KnownSite {
 }
 
 /// What numbers in records stand for.
-pub(super) struct Known {
+pub(super) struct Known<'a> {
+    pub(super) panic_places: PanicPlaces<'a>,
     pub(super) sites: Vec<KnownSite>,
     /// By function, the RET of those that have one.
     pub(super) only_returns: Vec<Option<SiteId>>,
@@ -30,7 +33,7 @@ pub(super) struct Known {
     pub(super) observers: Vec<VirtualAddress>,
 }
 
-impl Known {
+impl Known<'_> {
     pub(super) fn only_return(&self, function: FunctionId) -> Option<SiteId> {
         *self.only_returns.get(function.0 as usize)?
     }
@@ -65,7 +68,7 @@ pub(super) struct SampledCall {
     pub(super) end: Option<VirtualAddress>,
 }
 
-pub(super) fn sampled_call(sample: &SampleRecord, known: &Known) -> Option<SampledCall> {
+pub(super) fn sampled_call(sample: &SampleRecord, known: &Known<'_>) -> Option<SampledCall> {
     let site = known.site(sample.site)?;
     let load_bias = RuntimeAddress(sample.instruction_pointer).load_bias(site.address);
     let to_virtual = |address| RuntimeAddress(address).to_virtual(load_bias);
@@ -77,7 +80,7 @@ pub(super) fn sampled_call(sample: &SampleRecord, known: &Known) -> Option<Sampl
 }
 
 /// The entry of a call; `chained_end` is that of its record.
-fn entry_event(entry: &EntryRecord, chained_end: Option<u64>, known: &Known) -> Option<Event> {
+fn entry_event(entry: &EntryRecord, chained_end: Option<u64>, known: &Known<'_>) -> Option<Event> {
     let site = known.site(entry.site)?;
     let function = site.function?;
     let load_bias = RuntimeAddress(entry.instruction_pointer).load_bias(site.address);
@@ -116,11 +119,12 @@ fn entry_event(entry: &EntryRecord, chained_end: Option<u64>, known: &Known) -> 
 }
 
 /// What `record` says; `None` if it names a site that it cannot come from.
-pub(super) fn to_event(record: &Record, known: &Known) -> Option<Event> {
+pub(super) fn to_event(record: &Record, known: &Known<'_>) -> Option<Event> {
     let site = |id: u32| known.site(id);
     Some(match record {
         // It belongs to no goroutine's events.
         Record::Sample(_) | Record::IdleSample(_) | Record::Missed(_) => return None,
+        Record::Reason(record, kind) => reason_event(record, *kind, known)?,
         Record::Return(end) if end.flags & record_flags::VERIFY != 0 => goroutine_event(
             &end.header,
             end.tree,
@@ -178,12 +182,89 @@ pub(super) fn to_event(record: &Record, known: &Known) -> Option<Event> {
     })
 }
 
+/// Of a goroutine; `None` for what is about a process.
+fn reason_event(record: &ReasonRecord, kind: ReasonKind, known: &Known<'_>) -> Option<Event> {
+    let site = known.site(record.site)?;
+    let bias = RuntimeAddress(record.instruction_pointer).load_bias(site.address);
+    let [innermost, ..] = record.frames;
+    let reason = match kind {
+        ReasonKind::Panic => {
+            let origin = known.panic_places.origin(&record.frames, bias);
+            Reason::Panic(Panic {
+                depth: FrameDepth {
+                    bytes: innermost.depth_bytes,
+                },
+                origin: origin.map(|origin| origin.address),
+                call: origin.and_then(|origin| origin.call),
+            })
+        }
+        ReasonKind::Recovery => {
+            let resumed = RuntimeAddress(innermost.return_address).to_virtual(bias);
+            Reason::Recovery {
+                resumed: known.panic_places.resumed(resumed),
+            }
+        }
+        ReasonKind::Goexit => Reason::Goexit,
+        ReasonKind::Exit | ReasonKind::FatalPanic | ReasonKind::FatalError => return None,
+    };
+    Some(Event::Reason {
+        goroutine: goroutine_of(&record.header),
+        position: SequencePosition {
+            sequence: record.header.sequence,
+            tree: record.tree,
+        },
+        time: MonotonicTime {
+            time_ns: record.header.time_ns,
+        },
+        reason,
+    })
+}
+
+/// What `record` says of its process; `None` if it is about a goroutine.
+pub(super) fn process_ending(
+    record: &ReasonRecord,
+    kind: ReasonKind,
+    known: &Known<'_>,
+) -> Option<ProcessEnding> {
+    let site = known.site(record.site)?;
+    let bias = RuntimeAddress(record.instruction_pointer).load_bias(site.address);
+    let [innermost, ..] = record.frames;
+    Some(match kind {
+        ReasonKind::Exit => ProcessEnding::Exit {
+            code: record.exit_code,
+            call: CodeAddress::new(RuntimeAddress(innermost.return_address).to_virtual(bias)),
+        },
+        ReasonKind::FatalPanic => ProcessEnding::Panic {
+            origin: known
+                .panic_places
+                .origin(&record.frames, bias)
+                .map(|origin| origin.address),
+        },
+        ReasonKind::FatalError => ProcessEnding::FatalError,
+        ReasonKind::Panic | ReasonKind::Recovery | ReasonKind::Goexit => return None,
+    })
+}
+
+/// How the process ended that `record` tells of, as far as it is known.
+pub(super) fn exit_status(record: &Record) -> Option<ExitStatus> {
+    match record {
+        Record::ProcessExit(process) if process.has_exit_status != 0 => {
+            Some(ExitStatus(process.exit_status))
+        }
+        _ => None,
+    }
+}
+
+fn goroutine_of(header: &RecordHeader) -> Goroutine {
+    Goroutine {
+        pid: header.tgid,
+        goid: header.goid,
+    }
+}
+
 fn goroutine_event(header: &RecordHeader, tree: u16, kind: GoroutineEvent) -> Event {
     Event::Goroutine {
-        goroutine: Goroutine {
-            pid: header.tgid,
-            goid: header.goid,
-        },
+        goroutine: goroutine_of(header),
         position: SequencePosition {
             sequence: header.sequence,
             tree,

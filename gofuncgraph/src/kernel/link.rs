@@ -112,9 +112,10 @@ impl Links {
                 }
                 // What the kernel emulates it never refuses.
                 _ if site.cost.is_emulated() => &mut entries,
-                SiteKind::Entry(_) | SiteKind::Recovery | SiteKind::GoroutineExit => {
-                    &mut uncertain_entries
-                }
+                SiteKind::Entry(_)
+                | SiteKind::Recovery
+                | SiteKind::GoroutineExit
+                | SiteKind::Reason(_) => &mut uncertain_entries,
             };
             probes.push(site.file_offset, u64::from(id.0));
         }

@@ -16,6 +16,7 @@ mod error;
 mod link;
 mod link_target;
 mod object;
+mod process_exit;
 mod process_filter;
 mod program;
 mod promotion;

@@ -14,7 +14,7 @@ use gofuncgraph_common::{
 
 use crate::binary::RuntimeOffsets;
 use crate::cli::RetChoice;
-use crate::plan::{ProbePlan, SiteId, SiteKind};
+use crate::plan::{ProbePlan, ReasonSite, SiteId, SiteKind};
 
 use super::calibration::Calibration;
 use super::error::with_causes;
@@ -22,7 +22,7 @@ use super::link::{AttachReport, Links};
 use super::program::{self, UprobePrograms};
 use super::refusal::refused;
 use super::scope::{self, ProcessScope};
-use super::{KernelError, capability, object, ret_emulation};
+use super::{KernelError, capability, object, process_exit, ret_emulation};
 
 /// What is fixed when the programs are loaded.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,7 @@ pub struct LoadSettings<'a> {
 /// done on a thread while the plan is made.
 pub struct Preparation {
     loader: JoinHandle<EbpfLoader<'static>>,
+    exit_code_offset_bytes: JoinHandle<Option<u32>>,
 }
 
 impl Preparation {
@@ -63,12 +64,14 @@ impl Preparation {
                 aya::features();
                 EbpfLoader::new()
             }),
+            exit_code_offset_bytes: thread::spawn(process_exit::exit_code_offset),
         }
     }
 
     /// A thread that failed is no loss: the work is then done here.
-    fn finish(self) -> EbpfLoader<'static> {
-        self.loader.join().unwrap_or_else(|_| EbpfLoader::new())
+    fn finish(self) -> (EbpfLoader<'static>, Option<u32>) {
+        let loader = self.loader.join().unwrap_or_else(|_| EbpfLoader::new());
+        (loader, self.exit_code_offset_bytes.join().ok().flatten())
     }
 }
 
@@ -123,6 +126,7 @@ impl Tracer {
         capability::check()?;
         let object = settings.object.unwrap_or(object::EMBEDDED);
         let emulation = ret_emulation::choose(settings.ret)?;
+        let (mut loader, exit_code_offset_bytes) = preparation.finish();
         let config = TraceConfig {
             goid_offset_bytes: settings.offsets.goid,
             curg_offset_bytes: settings.offsets.curg,
@@ -133,6 +137,8 @@ impl Tracer {
             thread_features_offset_bytes: emulation
                 .as_ref()
                 .map_or(0, |emulation| emulation.thread_features_offset_bytes),
+            exit_code_offset_bytes: exit_code_offset_bytes.unwrap_or(0),
+            padding: 0,
             ..scope::config(settings.scope)?
         };
         let log_level: u8 = if settings.debug {
@@ -142,7 +148,6 @@ impl Tracer {
         };
         // One more for `runtime.sigpanic`.
         let site_count = u32::try_from(settings.sites + 1).unwrap_or(u32::MAX);
-        let mut loader: EbpfLoader<'_> = preparation.finish();
         let mut ebpf = loader
             .override_global(CONFIG_GLOBAL, &config, true)
             .override_global(aya_log::LEVEL, &log_level, true)
@@ -399,6 +404,13 @@ pub(super) fn flags_of(plan: &ProbePlan, id: SiteId) -> u32 {
         }
         Some(SiteKind::Recovery) => site_flags::RECOVERY,
         Some(SiteKind::GoroutineExit) => site_flags::GOROUTINE_EXIT,
+        Some(SiteKind::Reason(reason)) => match reason {
+            ReasonSite::Panic => site_flags::PANIC,
+            ReasonSite::Goexit => site_flags::GOEXIT,
+            ReasonSite::Exit => site_flags::EXIT,
+            ReasonSite::FatalPanic => site_flags::FATAL_PANIC,
+            ReasonSite::FatalError => site_flags::FATAL_ERROR,
+        },
         None => 0,
     }
 }

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::call_stacks::{CallBeginning, CallEnding, CallStacks, CallVisitor, OpenCall};
+use super::end_text::push_end;
 use super::json::push_json;
-use super::note::{end_name, push_note};
+use super::note::push_note;
 use super::number::TimeDigits;
 use super::renderer::Renderer;
 use super::symbols::Symbols;
@@ -112,7 +113,7 @@ struct CallArguments<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ended: Option<&'static str>,
+    ended: Option<&'a str>,
 }
 
 impl<S: Symbols> ChromeRenderer<S> {
@@ -275,7 +276,12 @@ impl<S: Symbols> EventWriter<S> {
         out: &mut Vec<u8>,
     ) {
         let is_plain = matches!(ending.how, CallEnd::Returned { .. });
-        let ended = (!is_plain).then(|| end_name(ending.how));
+        let ended = (!is_plain).then(|| {
+            let mut text = Vec::new();
+            push_end(ending.how, &mut self.symbols, &mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let ended = ended.as_deref();
         let mut time = ending.time;
         if ending.how == CallEnd::ExitLost {
             // It was over before it was noticed: by the next event, which may begin a tree that

@@ -1,11 +1,12 @@
-use super::note::{end_name, push_name, push_note};
+use super::end_text::push_end;
+use super::note::{push_name, push_note};
 use super::number::{TimeDigits, push_padded};
 use super::processes::ProcessNames;
 use super::renderer::Renderer;
 use super::symbols::Symbols;
 use super::wall_clock::{SecondStyle, WallClock};
 use crate::events::Goroutine;
-use crate::trace::{CallEnd, LineBody, PartEnd, TraceLine};
+use crate::trace::{CallEnd, LineBody, PartEnd, TraceLine, Unwinding};
 
 /// Writes a trace as functrace does, one line for each entry and each exit:
 ///
@@ -13,7 +14,7 @@ use crate::trace::{CallEnd, LineBody, PartEnd, TraceLine};
 /// line = ["[" pid "] "] YYYY/MM/DD HH:MM:SS.ffffff " g[" goid "]:" tabs body
 /// goid = at least two digits
 /// tabs = one for a root, one more per level
-/// body = "->" name | "<-" name | "->" name " // entry lost" | "// " remark
+/// body = "->" name | "<-" name [" // " how] | "->" name " // entry lost" | "// " remark
 /// ```
 ///
 /// `<-` stands for ends that were seen: returns, and panics and `runtime.Goexit` that unwound the
@@ -54,18 +55,24 @@ impl<S: Symbols> Renderer for FunctraceRenderer<S> {
                 }
             }
             LineBody::End { function, how, .. } => match how {
-                CallEnd::Returned { .. } | CallEnd::Unwound => {
+                CallEnd::Returned { .. } | CallEnd::Unwound(_) => {
                     out.extend_from_slice(b"<-");
                     push_name(&mut self.symbols, *function, out);
+                    if !matches!(how, CallEnd::Returned { .. })
+                        && *how != CallEnd::Unwound(Unwinding::Unknown)
+                    {
+                        out.extend_from_slice(b" // ");
+                        push_end(*how, &mut self.symbols, out);
+                    }
                 }
                 CallEnd::Approximate
                 | CallEnd::ExitLost
                 | CallEnd::StillOpen
-                | CallEnd::ProcessExited => {
+                | CallEnd::ProcessExited(_) => {
                     out.extend_from_slice(b"// ");
                     push_name(&mut self.symbols, *function, out);
                     out.push(b' ');
-                    out.extend_from_slice(end_name(*how).as_bytes());
+                    push_end(*how, &mut self.symbols, out);
                 }
             },
             LineBody::Note(note) => {

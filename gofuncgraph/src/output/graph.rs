@@ -2,8 +2,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::colour::{DIM, RESET, colour_of};
+use super::end_text::push_end;
 use super::escape::{push_escaped, push_escaped_name};
-use super::note::{end_name, note_duration, push_note};
+use super::note::{note_duration, push_note};
 use super::number::{TimeDigits, push_number, push_padded};
 use super::processes::ProcessNames;
 use super::renderer::Renderer;
@@ -159,7 +160,7 @@ impl<S: Symbols> GraphRenderer<S> {
         self.push_function(held.function, out);
         out.extend_from_slice(b"();");
         if !matches!(how, CallEnd::Returned { .. }) {
-            self.push_remark(end_name(how), out);
+            self.push_how(how, out);
         }
         self.push_origin(held, out);
         out.push(b'\n');
@@ -167,7 +168,7 @@ impl<S: Symbols> GraphRenderer<S> {
 
     fn push_origin(&mut self, held: &Held, out: &mut Vec<u8>) {
         let Some(call) = held.call else {
-            self.push_remark("entry lost", out);
+            self.push_remark(b"entry lost", out);
             return;
         };
         let is_root = held.level == 0;
@@ -203,12 +204,23 @@ impl<S: Symbols> GraphRenderer<S> {
         out.extend_from_slice(if self.settings.colour { RESET } else { b"" });
     }
 
-    fn push_remark(&self, remark: &str, out: &mut Vec<u8>) {
+    fn push_remark(&self, remark: &[u8], out: &mut Vec<u8>) {
         out.push(b' ');
         out.extend_from_slice(if self.settings.colour { DIM } else { b"" });
         out.extend_from_slice(b"// ");
-        out.extend_from_slice(remark.as_bytes());
+        out.extend_from_slice(remark);
         out.extend_from_slice(if self.settings.colour { RESET } else { b"" });
+    }
+
+    /// How a call ended that did not return.
+    fn push_how(&mut self, how: CallEnd, out: &mut Vec<u8>) {
+        let mut symbols = TrimmedSymbols {
+            symbols: &mut self.symbols,
+            prefixes: &self.settings.trim_prefixes,
+        };
+        let mut remark = Vec::new();
+        push_end(how, &mut symbols, &mut remark);
+        self.push_remark(&remark, out);
     }
 
     fn push_function(&mut self, function: FunctionId, out: &mut Vec<u8>) {
@@ -258,7 +270,7 @@ impl<S: Symbols> GraphRenderer<S> {
             self.push_function(function, out);
         }
         if !matches!(how, CallEnd::Returned { .. }) {
-            self.push_remark(end_name(how), out);
+            self.push_how(how, out);
         }
         out.push(b'\n');
     }
@@ -333,7 +345,12 @@ impl<S: Symbols> Symbols for TrimmedSymbols<'_, S> {
     }
 
     fn call_site(&mut self, return_address: VirtualAddress) -> Option<super::CallSite<'_>> {
-        self.symbols.call_site(return_address)
+        let call_site = self.symbols.call_site(return_address)?;
+        let caller = trimmed(self.prefixes, call_site.caller);
+        Some(super::CallSite {
+            caller,
+            ..call_site
+        })
     }
 }
 

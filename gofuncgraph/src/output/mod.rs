@@ -15,6 +15,7 @@ mod check;
 mod chrome;
 mod colour;
 mod diff;
+mod end_text;
 mod escape;
 mod example_tree;
 mod folded;

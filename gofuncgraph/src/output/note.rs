@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use super::end_text::push_end;
 use super::escape::push_escaped_name;
 use super::number::{TimeDigits, push_exact_duration, push_number};
 use super::symbols::Symbols;
 use crate::plan::FunctionId;
-use crate::trace::{CallEnd, Note};
+use crate::trace::Note;
 
 /// Functions named at each end of the path of a tree that goes on after a cut.
 const PATH_ENDS: usize = 8;
@@ -17,18 +18,6 @@ pub fn push_net_remark(out: &mut Vec<u8>) {
     out.extend_from_slice(b"// ");
     out.extend_from_slice(NET_REMARK.as_bytes());
     out.push(b'\n');
-}
-
-/// How a call ended, in the words of the text format.
-pub(super) fn end_name(how: CallEnd) -> &'static str {
-    match how {
-        CallEnd::Returned { .. } => "returned",
-        CallEnd::Approximate => "approximate",
-        CallEnd::Unwound => "unwound",
-        CallEnd::ExitLost => "exit lost",
-        CallEnd::StillOpen => "still open",
-        CallEnd::ProcessExited => "process exited",
-    }
 }
 
 /// Appends a function's name, or `?`.
@@ -71,7 +60,7 @@ pub(super) fn push_note(
         } => {
             push_name(symbols, *function, out);
             out.push(b' ');
-            out.extend_from_slice(end_name(*how).as_bytes());
+            push_end(*how, symbols, out);
             if let Some((duration, digits)) = duration.zip(digits) {
                 out.extend_from_slice(b" after ");
                 digits.push_duration(duration, 1, out);

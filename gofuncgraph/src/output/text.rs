@@ -4,8 +4,9 @@ use std::time::Duration;
 use foldhash::HashMap;
 
 use super::colour::{DIM, RESET, colour_of};
+use super::end_text::push_end;
 use super::escape::{push_escaped, push_escaped_name};
-use super::note::{end_name, push_name, push_note};
+use super::note::{push_name, push_note};
 use super::number::{TimeDigits, push_number};
 use super::processes::ProcessNames;
 use super::renderer::Renderer;
@@ -204,9 +205,9 @@ impl<S: Symbols> TextRenderer<S> {
         push_name(&mut self.symbols, function, out);
         if !matches!(how, CallEnd::Returned { .. }) {
             out.push(b' ');
-            self.dimmed(out, |_, out| {
+            self.dimmed(out, |text, out| {
                 out.extend_from_slice(b"// ");
-                out.extend_from_slice(end_name(how).as_bytes());
+                push_end(how, &mut text.symbols, out);
             });
         }
     }

@@ -21,6 +21,7 @@ impl fmt::Display for ProbePlan {
                 }
                 SiteKind::Recovery => watched.push(("runtime.recovery", site)),
                 SiteKind::GoroutineExit => watched.push(("runtime.goexit1", site)),
+                SiteKind::Reason(reason) => watched.push((reason.function_name(), site)),
             }
         }
         for (function, sites) in self.functions.iter().zip(sites_of_functions) {
@@ -97,7 +98,7 @@ impl ProbePlan {
             count(|it| matches!(it.kind, SiteKind::Entry(_)) && it.cost.is_emulated()),
             count(|it| matches!(it.kind, SiteKind::Entry(_)) && !it.cost.is_emulated()),
             count(|it| matches!(it.kind, SiteKind::Return(_))),
-            count(|it| matches!(it.kind, SiteKind::Recovery | SiteKind::GoroutineExit)),
+            count(|it| !matches!(it.kind, SiteKind::Entry(_) | SiteKind::Return(_))),
         )?;
         writeln!(
             f,

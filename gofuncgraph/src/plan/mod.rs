@@ -51,6 +51,23 @@ pub enum SiteKind {
     Recovery,
     /// The entry of `runtime.goexit1`.
     GoroutineExit,
+    /// The entry of a function that tells why something will end.
+    Reason(ReasonSite),
+}
+
+/// Functions of Go's own that tell why calls or a process will end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReasonSite {
+    /// `runtime.gopanic`: the goroutine panics.
+    Panic,
+    /// `runtime.Goexit`: the goroutine ends when its deferred calls have run.
+    Goexit,
+    /// `os.Exit`: the process ends.
+    Exit,
+    /// `runtime.fatalpanic`: nothing recovered a panic, and the process ends.
+    FatalPanic,
+    /// `runtime.fatalthrow`: the runtime gives up, and the process ends.
+    FatalError,
 }
 
 /// How the kernel executes the probed instruction.

@@ -1,7 +1,7 @@
 //! Places in the Go runtime that say that calls are over though no RET was executed.
 
 use super::placement::{Placement, calls_to, place};
-use super::{InstructionCost, PlanWarning, SiteKind};
+use super::{InstructionCost, PlanWarning, ReasonSite, SiteKind};
 use crate::binary::{FileOffset, Function, GoBinary, VirtualAddress};
 
 /// Every goroutine calls it last (Go: src/runtime/proc.go).
@@ -10,6 +10,29 @@ pub(super) const GOROUTINE_EXIT: &str = "runtime.goexit1";
 const RECOVERY: &str = "runtime.recovery";
 /// … by calling this.
 const RESUME: &str = "runtime.gogo";
+
+impl ReasonSite {
+    /// Every one.
+    pub const ALL: [Self; 5] = [
+        Self::Panic,
+        Self::Goexit,
+        Self::Exit,
+        Self::FatalPanic,
+        Self::FatalError,
+    ];
+
+    /// The full name of the function (Go: src/runtime/panic.go, src/os/proc.go; the same in
+    /// 1.17–1.27).
+    pub fn function_name(self) -> &'static str {
+        match self {
+            Self::Panic => "runtime.gopanic",
+            Self::Goexit => "runtime.Goexit",
+            Self::Exit => "os.Exit",
+            Self::FatalPanic => "runtime.fatalpanic",
+            Self::FatalError => "runtime.fatalthrow",
+        }
+    }
+}
 
 /// A site that no function of the user's is behind.
 pub(super) struct WatchSite {
@@ -26,12 +49,19 @@ pub(super) fn watch_sites(
     let mut recoveries = Vec::new();
     let mut resumes = Vec::new();
     let mut exits = Vec::new();
+    let mut reasons = Vec::new();
     for function in functions {
         match function.name {
             RECOVERY => recoveries.push(function),
             RESUME => resumes.push(function.start.0),
             // Its ABI0 twin is a wrapper that jumps to it.
             GOROUTINE_EXIT if !function.is_wrapper => exits.push(function),
+            name if !function.is_wrapper => {
+                let mut all = ReasonSite::ALL.into_iter();
+                if let Some(site) = all.find(|site| site.function_name() == name) {
+                    reasons.push((SiteKind::Reason(site), function));
+                }
+            }
             _ => {}
         }
     }
@@ -57,15 +87,21 @@ pub(super) fn watch_sites(
     if sites.is_empty() {
         warnings.push(PlanWarning::RecoveryNotFound);
     }
-    let exit = exits.into_iter().find_map(|function| {
+    let entry = |kind, function: &Function<'_>| {
         let code = code(function);
         let entry = place(code, function.start.0, Placement::Standard, &mut Vec::new()).ok()?;
         Some(WatchSite {
-            kind: SiteKind::GoroutineExit,
+            kind,
             address: function.start.checked_add(u64::from(entry.offset))?,
             cost: entry.cost,
         })
-    });
+    };
+    let exit = exits
+        .into_iter()
+        .find_map(|function| entry(SiteKind::GoroutineExit, function));
+    // A program need not have them all.
+    let reasons = reasons.into_iter();
+    sites.extend(reasons.filter_map(|(kind, function)| entry(kind, function)));
     if exit.is_none() {
         warnings.push(PlanWarning::GoroutineExitNotFound);
     }

@@ -109,7 +109,7 @@ impl Definition<'_> {
 }
 
 impl Position {
-    fn push(&self, out: &mut Vec<u8>) {
+    pub(super) fn push(&self, out: &mut Vec<u8>) {
         varint::push(self.offset, out);
         match self.line {
             Some((file, line)) => {
@@ -152,7 +152,7 @@ impl<'a> Definition<'a> {
 }
 
 impl Position {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let offset = fields.unsigned()?;
         let line = match fields.number::<u32>()? {
             0 => None,
@@ -274,6 +274,20 @@ impl Tables {
                 self.forgotten_call_sites = std::mem::take(&mut self.call_sites);
             }
             Definition::ForgetImages => self.images.clear(),
+        }
+        Some(())
+    }
+
+    /// The function that contains the code before `address`; `None`: a text is not defined.
+    pub(super) fn name_place(
+        &mut self,
+        address: VirtualAddress,
+        name: u32,
+        position: Position,
+    ) -> Option<()> {
+        if self.call_sites.len() < MAX_CALLS {
+            let site = (self.text(name)?, self.position(position)?);
+            self.call_sites.insert(address, site);
         }
         Some(())
     }

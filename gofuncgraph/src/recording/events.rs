@@ -96,6 +96,8 @@ impl BlockContext {
                 self.push_time(time, out);
                 varint::push(pid.into(), out);
             }
+            // They stand in a block of their own.
+            Event::Reason { .. } | Event::ProcessEnding { .. } => {}
             Event::LossNoticed {
                 goroutine,
                 position,

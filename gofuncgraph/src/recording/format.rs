@@ -44,6 +44,7 @@ pub(super) enum BlockKind {
     Definitions,
     Events,
     End,
+    Reasons,
     /// Of a later revision; it is skipped.
     Unknown,
 }
@@ -55,6 +56,7 @@ impl BlockKind {
             Self::Definitions => 2,
             Self::Events => 3,
             Self::End => 4,
+            Self::Reasons => 5,
             Self::Unknown => 0,
         }
     }
@@ -65,6 +67,7 @@ impl BlockKind {
             2 => Self::Definitions,
             3 => Self::Events,
             4 => Self::End,
+            5 => Self::Reasons,
             _ => Self::Unknown,
         }
     }

@@ -20,6 +20,7 @@ mod goroutine;
 mod header;
 mod header_json;
 mod reader;
+mod reasons;
 mod symbols;
 mod varint;
 mod writer;

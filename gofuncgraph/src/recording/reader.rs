@@ -8,6 +8,7 @@ use super::events::BlockContext;
 use super::format::{self, BlockHead, BlockKind, MAGIC, PREAMBLE_BYTES, VERSION};
 use super::header::{LossCounters, RecordedEnd, RecordingHeader};
 use super::header_json::HeaderJson;
+use super::reasons::{self, PlacedReason};
 use super::symbols::RecordedSymbols;
 use super::varint::Fields;
 use crate::events::{Event, EventSource, MonotonicTime};
@@ -69,6 +70,8 @@ pub struct RecordingReader<R> {
     offset: u64,
     time: MonotonicTime,
     losses: LossCounters,
+    /// Of the next block of events.
+    reasons: Vec<PlacedReason>,
     events: u64,
     end: Option<ReadEnd>,
 }
@@ -105,6 +108,7 @@ impl<R: Read> RecordingReader<R> {
             offset: PREAMBLE_BYTES as u64,
             time: MonotonicTime::default(),
             losses: LossCounters::default(),
+            reasons: Vec::new(),
             events: 0,
             end: None,
         };
@@ -169,6 +173,7 @@ impl<R: Read> RecordingReader<R> {
                     .map(|()| 0),
                 BlockKind::Events => self.take_events(head.records, sink),
                 BlockKind::End => self.take_end().map(|()| 0),
+                BlockKind::Reasons => self.take_reasons(head.records).map(|()| 0),
                 BlockKind::Unknown => Ok(0),
             };
             let taken = taken.map_err(|problem| self.damaged(&head, problem))?;
@@ -190,7 +195,12 @@ impl<R: Read> RecordingReader<R> {
         let tables = self.tables.borrow();
         let mut fields = Fields::new(&self.payload);
         let mut context = BlockContext::default();
-        for _ in 0..count {
+        let reasons = std::mem::take(&mut self.reasons);
+        let mut reasons = reasons.iter().peekable();
+        for index in 0..count {
+            while let Some(reason) = reasons.next_if(|reason| reason.before <= index) {
+                sink(reason.event);
+            }
             let event = context
                 .read(&mut fields, &*tables)
                 .ok_or(BlockProblem::Malformed("event"))?;
@@ -198,11 +208,32 @@ impl<R: Read> RecordingReader<R> {
             self.time = self.time.max(event.time());
             sink(event);
         }
+        for reason in reasons {
+            sink(reason.event);
+        }
         let (time, losses) =
             format::read_trailer(&mut fields).ok_or(BlockProblem::Malformed("trailer"))?;
         self.time = self.time.max(time);
         self.losses = losses;
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    fn take_reasons(&mut self, count: u32) -> Result<(), BlockProblem> {
+        let mut tables = self.tables.borrow_mut();
+        let mut fields = Fields::new(&self.payload);
+        self.reasons.clear();
+        for _ in 0..count {
+            let Some(reason) = reasons::read(&mut fields)? else {
+                continue;
+            };
+            if let Some((place, name, position)) = reason.named {
+                tables
+                    .name_place(place.address(), name, position)
+                    .ok_or(BlockProblem::Malformed("reason"))?;
+            }
+            self.reasons.push(reason);
+        }
+        Ok(())
     }
 
     fn take_end(&mut self) -> Result<(), BlockProblem> {

@@ -64,10 +64,15 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    /// A length and as many bytes.
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.number::<usize>()?;
-        let (text, rest) = self.rest.split_at_checked(length)?;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        std::str::from_utf8(text).ok()
+        Some(bytes)
     }
 }
 

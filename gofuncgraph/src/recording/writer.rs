@@ -10,6 +10,7 @@ use super::format::{
 };
 use super::header::{LossCounters, RecordedEnd, RecordingHeader};
 use super::header_json::HeaderJson;
+use super::reasons;
 use crate::binary::{LoadBias, SourceLine, VirtualAddress};
 use crate::events::{EndProbe, Event, GoroutineEvent, MonotonicTime, Symbols};
 use crate::plan::{FunctionId, ProbePlan, SiteId};
@@ -38,6 +39,8 @@ pub struct RecordingWriter<'a> {
     last_image: Option<(LoadBias, u32)>,
     block: Vec<u8>,
     block_events: u32,
+    reasons: Vec<u8>,
+    reason_count: u32,
     block_start: Option<MonotonicTime>,
     context: BlockContext,
     /// The latest moment that is known.
@@ -63,6 +66,8 @@ impl<'a> RecordingWriter<'a> {
             last_image: None,
             block: Vec::new(),
             block_events: 0,
+            reasons: Vec::new(),
+            reason_count: 0,
             block_start: None,
             context: BlockContext::default(),
             time: header.clock.start,
@@ -90,6 +95,10 @@ impl<'a> RecordingWriter<'a> {
 
     /// Takes the next event.
     pub fn handle(&mut self, event: &Event) {
+        if let Event::Reason { .. } | Event::ProcessEnding { .. } = event {
+            self.reason(event);
+            return;
+        }
         let mut reference = EntryReference::default();
         if let Event::Goroutine { kind, .. } = event {
             match *kind {
@@ -126,6 +135,20 @@ impl<'a> RecordingWriter<'a> {
         self.block_start.get_or_insert(self.time);
         if self.block_events >= MAX_BLOCK_RECORDS || self.block.len() >= BLOCK_BYTES {
             self.close_block();
+        }
+    }
+
+    fn reason(&mut self, event: &Event) {
+        if self.reason_count >= MAX_BLOCK_RECORDS || self.reasons.len() >= BLOCK_BYTES {
+            self.close_block();
+            // Without an event since they are of no use.
+            self.reasons.clear();
+            self.reason_count = 0;
+        }
+        let place = reasons::place_of(event);
+        let site = place.and_then(|place| self.site(place.address()));
+        if reasons::push(self.block_events, event, site, &mut self.reasons) {
+            self.reason_count += 1;
         }
     }
 
@@ -176,6 +199,16 @@ impl<'a> RecordingWriter<'a> {
         self.close_definitions();
         if self.block_events == 0 {
             return;
+        }
+        if self.reason_count != 0 {
+            format::push_block(
+                BlockKind::Reasons,
+                self.reason_count,
+                &self.reasons,
+                &mut self.out,
+            );
+            self.reasons.clear();
+            self.reason_count = 0;
         }
         format::push_trailer(self.time, &self.losses, &mut self.block);
         format::push_block(
@@ -258,11 +291,7 @@ impl<'a> RecordingWriter<'a> {
             self.calls.clear();
             self.define(Definition::ForgetCalls);
         }
-        let site = self.symbols.call_site(return_address);
-        let site = site.map(|site| (site.caller.to_owned(), site.offset, owned(site.line)));
-        let site = site.and_then(|(caller, offset, line)| {
-            Some((self.text(&caller)?, self.position(offset, line)))
-        });
+        let site = self.site(return_address);
         let index = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
         self.calls.insert((callee, return_address), index);
         self.define(Definition::Call {
@@ -271,6 +300,13 @@ impl<'a> RecordingWriter<'a> {
             site,
         });
         index
+    }
+
+    /// Caller and position of the call that returns to `return_address`, if known.
+    fn site(&mut self, return_address: VirtualAddress) -> Option<(u32, Position)> {
+        let site = self.symbols.call_site(return_address)?;
+        let (caller, offset, line) = (site.caller.to_owned(), site.offset, owned(site.line));
+        Some((self.text(&caller)?, self.position(offset, line)))
     }
 
     fn image(&mut self, bias: LoadBias) -> u32 {

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::binary::GoBinary;
 use crate::cli::Settings;
-use crate::events::LiveEvents;
+use crate::events::{LiveEvents, PanicPlaces};
 use crate::kernel::{
     AttachReport, HitCosts, LoadSettings, Preparation, ProcessScope, StillNeeded, Tracer,
     give_up_capabilities,
@@ -149,7 +149,7 @@ pub(super) fn trace(
 
     let traced = thread::scope(|scope| {
         let mut pipeline = Pipeline {
-            events: LiveEvents::new(tracer, plan),
+            events: LiveEvents::new(tracer, plan, PanicPlaces::new(binary)),
             backlog: Backlog::default(),
             view,
             recording,

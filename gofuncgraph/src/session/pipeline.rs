@@ -26,7 +26,7 @@ pub(super) type Spill<'s> = dyn FnMut(DestinationId, &mut Vec<u8>) + 's;
 
 /// Events in, bytes out.
 pub(super) struct Pipeline<'a> {
-    pub(super) events: LiveEvents,
+    pub(super) events: LiveEvents<'a>,
     pub(super) backlog: Backlog,
     pub(super) view: View<'a>,
     pub(super) recording: Option<RecordingWriter<'a>>,
@@ -348,13 +348,13 @@ impl Stage<'_, '_, '_> {
 }
 
 /// While a tree is written, bytes are offered, and the ring goes on being emptied.
-struct Writing<'s, 'w> {
+struct Writing<'s, 'w, 'e> {
     spill: &'s mut Spill<'w>,
     backlog: &'s mut Backlog,
-    source: &'s mut LiveEvents,
+    source: &'s mut LiveEvents<'e>,
 }
 
-impl Meanwhile for Writing<'_, '_> {
+impl Meanwhile for Writing<'_, '_, '_> {
     fn spill(&mut self, destination: DestinationId, bytes: &mut Vec<u8>) {
         (self.spill)(destination, bytes);
     }

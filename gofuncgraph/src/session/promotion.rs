@@ -258,7 +258,7 @@ fn sites(plan: &ProbePlan) -> HashMap<FunctionId, Vec<SiteId>> {
         match site.kind {
             SiteKind::Entry(function) => sites.entry(function).or_default().insert(0, id),
             SiteKind::Return(function) => sites.entry(function).or_default().push(id),
-            SiteKind::Recovery | SiteKind::GoroutineExit => {}
+            SiteKind::Recovery | SiteKind::GoroutineExit | SiteKind::Reason(_) => {}
         }
     }
     sites

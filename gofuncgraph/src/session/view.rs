@@ -203,7 +203,9 @@ impl<'a> View<'a> {
             self.begin(event.time());
         }
         if !self.goids.is_empty()
-            && let Event::Goroutine { goroutine, .. } | Event::LossNoticed { goroutine, .. } = event
+            && let Event::Goroutine { goroutine, .. }
+            | Event::Reason { goroutine, .. }
+            | Event::LossNoticed { goroutine, .. } = event
             && !self.goids.contains(&goroutine.goid)
         {
             return;

@@ -11,7 +11,8 @@ use super::settings::{AssemblerSettings, Delivery};
 use super::statistics::Statistics;
 use super::tree::{Outcome, Tree};
 use crate::events::{
-    Event, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, SequencePosition,
+    Event, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, ProcessEnding, Reason,
+    SequencePosition,
 };
 
 /// Goroutines that can have something open, or losses to be told of, at once. The kernel side
@@ -46,6 +47,8 @@ pub struct Assembler {
     goroutines: HashMap<Goroutine, GoroutineState>,
     /// Processes that are gone: what is said of their goroutines later is no news.
     exited_pids: HashSet<u32>,
+    /// Why processes end that are about to be told of as ended.
+    endings: HashMap<u32, ProcessEnding>,
     shared: Shared,
     is_complete: bool,
 }
@@ -57,6 +60,7 @@ impl Assembler {
             settings,
             goroutines: HashMap::default(),
             exited_pids: HashSet::default(),
+            endings: HashMap::default(),
             shared: Shared {
                 limits: TreeLimits::of(settings.delivery),
                 statistics: Statistics::default(),
@@ -90,13 +94,24 @@ impl Assembler {
                 time,
                 kind,
             } => self.goroutine_event(goroutine, position, time, kind, sink),
+            Event::Reason {
+                goroutine,
+                position,
+                reason,
+                ..
+            } => self.reason(goroutine, position, reason),
+            Event::ProcessEnding { pid, ending, .. } => {
+                if self.endings.len() < MAX_EXITED_PIDS {
+                    self.endings.insert(pid, ending);
+                }
+            }
             Event::ProcessEnded { pid, time, cause } => {
+                let ending = self.endings.remove(&pid).unwrap_or_default();
                 if cause == ProcessEnd::Exited && self.exited_pids.len() < MAX_EXITED_PIDS {
                     self.exited_pids.insert(pid);
                 }
-                self.end_goroutines(time, CallEnd::ProcessExited, sink, |goroutine| {
-                    goroutine.pid == pid
-                });
+                let how = CallEnd::ProcessExited(ending);
+                self.end_goroutines(time, how, sink, |goroutine| goroutine.pid == pid);
             }
             Event::LossNoticed {
                 goroutine,
@@ -248,7 +263,8 @@ impl Assembler {
                 cause,
                 ends_tree,
             } => {
-                tree.close(time, depth, cause, ends_tree, handover);
+                let sequence = position.sequence;
+                tree.close(time, sequence, depth, cause, ends_tree, handover);
                 ends_tree.then_some(CallEnd::ExitLost)
             }
         };
@@ -262,6 +278,19 @@ impl Assembler {
             }
         }
         self.cut_largest_trees(time, sink);
+    }
+
+    /// It says nothing about another tree than the one that is open, and nothing certain where
+    /// events were lost before it, unless it names the event that it is about.
+    fn reason(&mut self, goroutine: Goroutine, position: SequencePosition, reason: Reason) {
+        if let Some(state) = self.goroutines.get_mut(&goroutine)
+            && position.tree == state.tree_number
+            && (position.sequence == state.next_sequence
+                || matches!(reason, Reason::Recovery { .. }))
+            && let Some(tree) = &mut state.tree
+        {
+            tree.reason(reason, position.sequence);
+        }
     }
 
     fn loss_noticed(

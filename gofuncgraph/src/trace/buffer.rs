@@ -1,9 +1,9 @@
 use super::handover::Handover;
-use super::line::{CallEnd, LineBody, Note};
+use super::line::{CallEnd, LineBody, Note, Unwinding};
 use super::net::EndedBy;
 use crate::binary::VirtualAddress;
-use crate::events::MonotonicTime;
-use crate::plan::FunctionId;
+use crate::events::{MonotonicTime, ProcessEnding};
+use crate::plan::{FunctionId, SiteId};
 
 /// A line that waits. Levels, functions of ends and durations follow from the order.
 #[derive(Debug)]
@@ -15,8 +15,13 @@ enum Item {
     },
     End {
         time: MonotonicTime,
-        how: CallEnd,
+        how: PlainEnd,
         ended_by: EndedBy,
+    },
+    /// An end with more to tell than is kept of most.
+    ToldEnd {
+        time: MonotonicTime,
+        how: Box<CallEnd>,
     },
     Lost {
         time: MonotonicTime,
@@ -28,6 +33,43 @@ enum Item {
     },
 }
 
+/// How a call ended, as far as it takes little room.
+#[derive(Clone, Copy, Debug)]
+enum PlainEnd {
+    Returned { site: Option<SiteId> },
+    Approximate,
+    Unwound,
+    ExitLost,
+    StillOpen,
+    ProcessExited,
+}
+
+impl PlainEnd {
+    /// `None` if there is more to tell.
+    fn of(how: CallEnd) -> Option<Self> {
+        Some(match how {
+            CallEnd::Returned { site } => Self::Returned { site },
+            CallEnd::Approximate => Self::Approximate,
+            CallEnd::Unwound(Unwinding::Unknown) => Self::Unwound,
+            CallEnd::ExitLost => Self::ExitLost,
+            CallEnd::StillOpen => Self::StillOpen,
+            CallEnd::ProcessExited(ProcessEnding::Unknown) => Self::ProcessExited,
+            CallEnd::Unwound(_) | CallEnd::ProcessExited(_) => return None,
+        })
+    }
+
+    fn how(self) -> CallEnd {
+        match self {
+            Self::Returned { site } => CallEnd::Returned { site },
+            Self::Approximate => CallEnd::Approximate,
+            Self::Unwound => CallEnd::Unwound(Unwinding::Unknown),
+            Self::ExitLost => CallEnd::ExitLost,
+            Self::StillOpen => CallEnd::StillOpen,
+            Self::ProcessExited => CallEnd::ProcessExited(ProcessEnding::Unknown),
+        }
+    }
+}
+
 // Up to DEFAULT_MAX_BUFFERED_CALLS times two of them are kept.
 const _: () = assert!(size_of::<Item>() == 24);
 
@@ -36,6 +78,7 @@ impl Item {
         match self {
             Self::Entry { time, .. }
             | Self::End { time, .. }
+            | Self::ToldEnd { time, .. }
             | Self::Lost { time, .. }
             | Self::Note { time, .. } => *time,
         }
@@ -134,10 +177,17 @@ impl TreeBuffer {
 
     /// The innermost open call ends.
     pub fn end(&mut self, time: MonotonicTime, how: CallEnd, ended_by: EndedBy) {
-        self.push(Item::End {
-            time,
-            how,
-            ended_by,
+        self.push(match PlainEnd::of(how) {
+            Some(how) => Item::End {
+                time,
+                how,
+                ended_by,
+            },
+            // Nothing but returns has a probe of its own.
+            None => Item::ToldEnd {
+                time,
+                how: Box::new(how),
+            },
         });
     }
 
@@ -262,18 +312,21 @@ impl Lines<'_, '_> {
                 time,
                 how,
                 ended_by,
-            } => {
-                match self.open.last_mut() {
-                    Some(innermost) if innermost.untrue_ends > 0 => innermost.untrue_ends -= 1,
-                    Some(_) => self.end_innermost(time, how, ended_by),
-                    None => {}
-                }
-                let cost_ns = self.handover.shared.end_ns(ended_by);
-                self.probes_ns = self.probes_ns.saturating_add(cost_ns);
-            }
+            } => self.end(time, how.how(), ended_by),
+            Item::ToldEnd { time, how } => self.end(time, *how, EndedBy::Other),
             Item::Lost { time, events } => self.note(time, Note::Lost { events }),
             Item::Note { time, note } => self.note(time, *note),
         }
+    }
+
+    fn end(&mut self, time: MonotonicTime, how: CallEnd, ended_by: EndedBy) {
+        match self.open.last_mut() {
+            Some(innermost) if innermost.untrue_ends > 0 => innermost.untrue_ends -= 1,
+            Some(_) => self.end_innermost(time, how, ended_by),
+            None => {}
+        }
+        let cost_ns = self.handover.shared.end_ns(ended_by);
+        self.probes_ns = self.probes_ns.saturating_add(cost_ns);
     }
 
     /// Calls whose entries are missing begin, the outermost first.
@@ -350,7 +403,7 @@ impl Lines<'_, '_> {
 /// The moment at which such an end was seen is the end of the call (or a bound for it).
 pub(super) fn has_measured_end(how: CallEnd) -> bool {
     match how {
-        CallEnd::Returned { .. } | CallEnd::Approximate | CallEnd::Unwound => true,
-        CallEnd::ExitLost | CallEnd::StillOpen | CallEnd::ProcessExited => false,
+        CallEnd::Returned { .. } | CallEnd::Approximate | CallEnd::Unwound(_) => true,
+        CallEnd::ExitLost | CallEnd::StillOpen | CallEnd::ProcessExited(_) => false,
     }
 }

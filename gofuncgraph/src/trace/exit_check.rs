@@ -67,7 +67,7 @@ impl ExitChecker {
                     stack.end_all(&mut self.counts);
                 }
             }
-            Event::LossNoticed { .. } => {}
+            Event::LossNoticed { .. } | Event::Reason { .. } | Event::ProcessEnding { .. } => {}
         }
     }
 

@@ -1,6 +1,6 @@
 use foldhash::HashSet;
 
-use super::line::CallEnd;
+use super::line::{CallEnd, Unwinding};
 use crate::binary::VirtualAddress;
 use crate::events::{EndProbe, FrameDepth, MonotonicTime, ObservedPlace};
 use crate::plan::FunctionId;
@@ -26,10 +26,10 @@ pub(super) struct Frame {
 impl Frame {
     /// How it ended if it was open when everything at its place was unwound. Where nothing would
     /// have told of its return, it may have been over before.
-    pub fn end_unwound(&self, promoted: &HashSet<FunctionId>) -> CallEnd {
+    pub fn end_unwound(&self, promoted: &HashSet<FunctionId>, unwinding: Unwinding) -> CallEnd {
         match self.end_probe {
-            EndProbe::Observer { .. } => CallEnd::Unwound,
-            EndProbe::Return if !promoted.contains(&self.function) => CallEnd::Unwound,
+            EndProbe::Observer { .. } => CallEnd::Unwound(unwinding),
+            EndProbe::Return if !promoted.contains(&self.function) => CallEnd::Unwound(unwinding),
             EndProbe::Return | EndProbe::None => CallEnd::Approximate,
         }
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::binary::VirtualAddress;
-use crate::events::{Goroutine, MonotonicTime};
+use crate::events::{CodeAddress, Goroutine, MonotonicTime, ProcessEnding};
 use crate::plan::{FunctionId, SiteId};
 
 /// One line of a trace.
@@ -52,13 +52,32 @@ pub enum CallEnd {
     /// It returned some time before; its duration is an upper bound.
     Approximate,
     /// By a recovered panic or `runtime.Goexit`.
-    Unwound,
+    Unwound(Unwinding),
     /// It is over, but its end was not seen.
     ExitLost,
     /// It did not end before tracing, or the shown part of its tree, did.
     StillOpen,
     /// Its process exited or runs another program image.
-    ProcessExited,
+    ProcessExited(ProcessEnding),
+}
+
+/// What unwound a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Unwinding {
+    /// It is not known.
+    #[default]
+    Unknown,
+    /// A panic that was recovered.
+    Panic {
+        /// The call itself panicked.
+        panicked: bool,
+        /// Where it came from, if that is no call that is traced.
+        origin: Option<CodeAddress>,
+        /// Where the function goes on whose deferred call recovered.
+        resumed: Option<CodeAddress>,
+    },
+    /// `runtime.Goexit`.
+    Goexit,
 }
 
 /// A remark between the lines of a tree.

@@ -7,6 +7,7 @@
 //! - `tree`, `frame`: the open calls of one tree and what happens to them.
 //! - `buffer`: the lines of a tree that waits for its end.
 //! - `loss_marks`: where a lost entry can have been.
+//! - `reasons`: the panics of a tree.
 //! - `net`: what probes cost, to be taken off durations.
 //! - `exit_check`: ends that observers tell of, compared with RETs.
 
@@ -18,13 +19,14 @@ mod handover;
 mod line;
 mod loss_marks;
 mod net;
+mod reasons;
 mod settings;
 mod statistics;
 mod tree;
 
 pub use assembler::{Assembler, MAX_GOROUTINES};
 pub use exit_check::{ExitChecker, ExitCounts};
-pub use line::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
+pub use line::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink, Unwinding};
 pub use net::NetCosts;
 pub use settings::{AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, DEFAULT_MAX_CALLS, Delivery};
 pub use statistics::{EndCounts, Statistics};

@@ -33,10 +33,10 @@ impl EndCounts {
         let count = match how {
             CallEnd::Returned { .. } => &mut self.returned,
             CallEnd::Approximate => &mut self.approximate,
-            CallEnd::Unwound => &mut self.unwound,
+            CallEnd::Unwound(_) => &mut self.unwound,
             CallEnd::ExitLost => &mut self.exit_lost,
             CallEnd::StillOpen => &mut self.still_open,
-            CallEnd::ProcessExited => &mut self.process_exited,
+            CallEnd::ProcessExited(_) => &mut self.process_exited,
         };
         *count += 1;
     }

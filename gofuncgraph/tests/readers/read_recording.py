@@ -289,6 +289,59 @@ class EventsBlock:
         return depth, self.definitions.functions[function][0], "-"
 
 
+def read_place(definitions, fields):
+    """Address, function and position; `-` for none."""
+    address = fields.unsigned()
+    if address == 0:
+        return "-"
+    name = fields.u32()
+    if name == 0:
+        return "%#x ?+0 ?:0" % address
+    return "%#x %s%s" % (address, definitions.texts[name - 1], definitions.position(fields))
+
+
+def read_call(fields):
+    """The call that panicked."""
+    kind = fields.byte()
+    check(kind <= 3, "unknown call")
+    leaf = " leaf@%d" % fields.unsigned() if kind in (2, 3) else ""
+    if kind in (0, 2):
+        return leaf
+    return "%s framed@%d:%#x" % (leaf, fields.unsigned(), fields.unsigned())
+
+
+def read_reasons(definitions, payload, count):
+    """Pairs of an event's number in the next block of events and a tuple of columns."""
+    fields = Fields(payload)
+    reasons = []
+    for _ in range(count):
+        kind, length = fields.byte(), fields.unsigned()
+        check(length <= len(payload) - fields.at, "reason ends early")
+        body = Fields(payload[fields.at : fields.at + length])
+        fields.at += length
+        if not 1 <= kind <= 7:
+            continue
+        before, time, pid = body.u32(), body.unsigned(), body.u32()
+        place = read_place(definitions, body)
+        if kind <= 3:
+            goid, sequence, tree = body.unsigned(), body.unsigned(), body.u16()
+            name, depth = ("panic", "recovery", "goexit")[kind - 1], "-"
+            if kind == 1:
+                depth = body.unsigned()
+                place += read_call(body)
+            columns = (name, pid, goid, sequence, tree, "-", depth, "-", time, place)
+        else:
+            what = {
+                4: lambda: "panic %s" % place,
+                5: lambda: "exit %d %s" % (body.signed(), place),
+                6: lambda: "fatal-error",
+                7: lambda: "signal %d" % body.byte(),
+            }[kind]()
+            columns = ("process-ending", pid, *6 * ["-"], time, what)
+        reasons.append((before, columns))
+    return reasons
+
+
 # Loss counters that are known.
 COUNTERS = 20
 
@@ -345,6 +398,7 @@ def read_recording(source):
     check(version == 1, "version %d is not known" % version)
     definitions = Definitions()
     events = 0
+    reasons = []
     for number, (kind, records, payload) in enumerate(blocks(source)):
         check((kind == 1) == (number == 0), "the header is not the first block")
         if kind == 1:
@@ -363,11 +417,18 @@ def read_recording(source):
         elif kind == 3:
             fields = Fields(payload)
             block = EventsBlock(definitions)
-            for _ in range(records):
+            for index in range(records):
+                while reasons and reasons[0][0] <= index:
+                    row(*reasons.pop(0)[1])
                 row(*block.read(fields))
+            for _, columns in reasons:
+                row(*columns)
+            reasons = []
             events += records
             _, losses = read_trailer(fields)
             row("losses", *losses)
+        elif kind == 5:
+            reasons = read_reasons(definitions, payload, records)
         elif kind == 4:
             fields = Fields(payload)
             reason, counted = fields.byte(), fields.unsigned()

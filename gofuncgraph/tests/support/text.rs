@@ -48,6 +48,8 @@ pub struct Call {
     pub call_site: Option<Position>,
     /// How it ended.
     pub end: End,
+    /// What is said of that behind `//`; empty if it returned.
+    pub remark: String,
     /// How long it took, where that was measured.
     pub duration: Option<Duration>,
 }
@@ -70,13 +72,13 @@ pub struct Position {
 pub enum End {
     /// At this RET, or `None` if it is not known at which.
     Returned(Option<Position>),
-    /// `// unwound`
+    /// `// unwound` and whatever tells of a panic that was recovered, or of `runtime.Goexit`.
     Unwound,
     /// `// exit lost`
     ExitLost,
     /// `// still open`
     StillOpen,
-    /// `// process exited`
+    /// `// process exited` and whatever tells why a process ended.
     ProcessExited,
     /// `// approximate`
     Approximate,
@@ -113,7 +115,7 @@ struct Line<'a> {
 #[derive(Debug, PartialEq, Eq)]
 enum Body<'a> {
     Entry(&'a str, Option<Position>),
-    End(String, End),
+    End(String, End, &'a str),
     Note(&'a str),
 }
 
@@ -203,6 +205,7 @@ impl Trace {
                     pid: line.pid,
                     call_site,
                     end: End::StillOpen,
+                    remark: String::new(),
                     duration: None,
                 });
                 match (parent, layout) {
@@ -215,7 +218,7 @@ impl Trace {
                     }),
                 }
             }
-            Body::End(name, end) => {
+            Body::End(name, end, remark) => {
                 let (index, day, began) = open.0.pop().ok_or("nothing is open here")?;
                 let call = &mut self.calls[index];
                 if call.name != name {
@@ -233,6 +236,7 @@ impl Trace {
                     return Err(format!("it began at {began:?} and took {duration:?}"));
                 }
                 (call.end, call.duration) = (end, line.duration);
+                call.remark = remark.to_owned();
             }
             Body::Note(note) => self.notes.push(note.to_owned()),
         }
@@ -385,17 +389,17 @@ impl<'a> Body<'a> {
             return Ok(Self::Note(note));
         }
         if let Some(end) = text.strip_prefix("} ") {
-            let (name, end) = match end.split_once(" // ") {
-                Some((name, how)) => (name.to_owned(), parse_how(how)?),
+            let (name, end, remark) = match end.split_once(" // ") {
+                Some((name, how)) => (name.to_owned(), parse_how(how)?, how),
                 None => match Position::parse(end) {
-                    Some(ret) => (ret.function.clone(), End::Returned(Some(ret))),
-                    None => (end.to_owned(), End::Returned(None)),
+                    Some(ret) => (ret.function.clone(), End::Returned(Some(ret)), ""),
+                    None => (end.to_owned(), End::Returned(None), ""),
                 },
             };
             if name.is_empty() {
                 return Err("an end without a name");
             }
-            return Ok(Self::End(name, end));
+            return Ok(Self::End(name, end, remark));
         }
         let (name, call) = text
             .split_once("() { ")
@@ -429,7 +433,13 @@ impl Position {
 }
 
 fn parse_how(how: &str) -> Result<End, &'static str> {
+    let is_unwound = how == "goroutine ended by runtime.Goexit"
+        || (["panicked, unwound, recovered", "unwound by panic"].iter())
+            .any(|words| how.starts_with(words));
+    let is_process = ["process ended: ", "process ended by "].iter();
     Ok(match how {
+        _ if is_unwound => End::Unwound,
+        _ if { is_process }.any(|words| how.starts_with(words)) => End::ProcessExited,
         "unwound" => End::Unwound,
         "exit lost" => End::ExitLost,
         "still open" => End::StillOpen,

@@ -4,13 +4,13 @@
 
 use std::num::NonZero;
 
-use crate::gate_simulator::GateSimulator;
+use crate::gate_simulator::{GateSimulator, code_address};
 use crate::golden::{
     ELSEWHERE, FIRST, HOSTILE, LEAF, MIDDLE, OTHER, REALTIME_MINUS_MONOTONIC_NS, ROOT, SECOND,
     TestSymbols, plain_tree, program,
 };
 use gofuncgraph::cli::{self, Command, Environment, OutputSettings};
-use gofuncgraph::events::ProcessEnd;
+use gofuncgraph::events::{Goroutine, ProcessEnd, ProcessEnding};
 use gofuncgraph::kernel::{HitCosts, PerKind};
 use gofuncgraph::output::WallClock;
 use gofuncgraph::session::{View, ViewContext};
@@ -125,6 +125,74 @@ pub fn story() -> GateSimulator {
     program.goexit(SECOND);
     program.call(FIRST, ROOT);
     program.call(FIRST, MIDDLE);
+    program.stop();
+    program
+}
+
+/// Panics that are recovered, in a call with probes, in one without, inside of one another, and
+/// with records lost; `runtime.Goexit`; processes that end in every way that is told apart.
+pub fn panics() -> GateSimulator {
+    let mut program = program();
+    let calls = |program: &mut GateSimulator, goroutine| {
+        for function in [ROOT, MIDDLE, LEAF] {
+            program.call(goroutine, function);
+        }
+    };
+    calls(&mut program, FIRST);
+    program.panic(FIRST);
+    program.call(FIRST, OTHER);
+    program.ret(FIRST);
+    program.recover_told(FIRST, 1);
+    // `leaf` calls what has no probes.
+    program.call(FIRST, LEAF);
+    program.panic_in(FIRST, OTHER);
+    program.recover_told(FIRST, 1);
+    program.ret(FIRST);
+    // `other` is a deferred call of `middle`, and panics as well.
+    for function in [ROOT, MIDDLE] {
+        program.call(FIRST, function);
+    }
+    program.panic(FIRST);
+    for function in [OTHER, LEAF] {
+        program.call(FIRST, function);
+    }
+    program.panic(FIRST);
+    program.recover_told(FIRST, 1);
+    program.ret(FIRST);
+    // What tells of the panic is lost, then what tells of the recovery.
+    calls(&mut program, FIRST);
+    program.losing(|program| program.panic(FIRST));
+    program.recover_told(FIRST, 2);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    calls(&mut program, FIRST);
+    program.panic(FIRST);
+    program.losing(|program| program.recover_told(FIRST, 1));
+    program.call(FIRST, OTHER);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    calls(&mut program, SECOND);
+    program.goexit_told(SECOND);
+    let place = code_address(Some(OTHER));
+    let endings = [
+        ProcessEnding::Panic { origin: place },
+        ProcessEnding::Panic { origin: None },
+        ProcessEnding::Exit {
+            code: -1,
+            call: place,
+        },
+        ProcessEnding::FatalError,
+        ProcessEnding::Signal { number: 9 },
+        ProcessEnding::Signal { number: 40 },
+        ProcessEnding::Unknown,
+    ];
+    for (pid, ending) in (80..).zip(endings) {
+        let goroutine = Goroutine { pid, goid: 1 };
+        program.call(goroutine, ROOT);
+        program.call(goroutine, LEAF);
+        program.process_ending(pid, ending);
+        program.end_process(pid, ProcessEnd::Exited);
+    }
     program.stop();
     program
 }

@@ -1,5 +1,6 @@
 //! JSON Lines: one object for each call that ended or was left open, and for each gap.
 
+mod ended;
 mod record;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::wall_clock::{SecondStyle, WallClock};
 use crate::binary::{package_of, readable_name};
 use crate::events::{Goroutine, MonotonicTime};
 use crate::trace::{CallEnd, Note, PartEnd, TraceLine};
+use ended::EndReason;
 use record::{CallRecord, Gap, GapRecord};
 
 /// Writes a trace as JSON Lines, one object for each call when it ends. docs/JSONL.md describes
@@ -162,6 +164,7 @@ impl<S: Symbols> JsonlWriter<S> {
         self.function.clear();
         let name = self.symbols.function_name(call.function);
         self.function.push_str(name.unwrap_or("?"));
+        let reason = EndReason::of(ending.how, &mut self.symbols);
         let call_site = call.call.and_then(|call| self.symbols.call_site(call));
         let caller = call_site.map(|call_site| readable_name(call_site.caller));
         let line = call_site.and_then(|call_site| call_site.line);
@@ -195,6 +198,7 @@ impl<S: Symbols> JsonlWriter<S> {
                 Some(nanoseconds((ending.time - begin).saturating_sub(duration)))
             }),
             ended: ended(ending.how),
+            reason,
         };
         push_json(&record, out);
         out.push(b'\n');
@@ -204,7 +208,7 @@ impl<S: Symbols> JsonlWriter<S> {
 /// Whether the moment at which the end was seen is the end.
 fn is_seen(how: CallEnd) -> bool {
     match how {
-        CallEnd::Returned { .. } | CallEnd::Unwound | CallEnd::ProcessExited => true,
+        CallEnd::Returned { .. } | CallEnd::Unwound(_) | CallEnd::ProcessExited(_) => true,
         CallEnd::Approximate | CallEnd::ExitLost | CallEnd::StillOpen => false,
     }
 }
@@ -214,10 +218,10 @@ fn ended(how: CallEnd) -> &'static str {
     match how {
         CallEnd::Returned { .. } => "returned",
         CallEnd::Approximate => "approximate",
-        CallEnd::Unwound => "unwound",
+        CallEnd::Unwound(_) => "unwound",
         CallEnd::ExitLost => "exit_lost",
         CallEnd::StillOpen => "still_open",
-        CallEnd::ProcessExited => "process_exited",
+        CallEnd::ProcessExited(_) => "process_exited",
     }
 }
 

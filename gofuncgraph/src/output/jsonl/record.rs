@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::ended::EndReason;
+
 /// A call.
 #[derive(Debug, Serialize)]
 pub(super) struct CallRecord<'a> {
@@ -28,6 +30,8 @@ pub(super) struct CallRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probes_ns: Option<Option<u64>>,
     pub ended: &'static str,
+    #[serde(flatten)]
+    pub reason: EndReason,
 }
 
 /// Something that is not shown.

@@ -12,8 +12,9 @@ use super::handover::Handover;
 use super::line::{CallEnd, LineBody, Note};
 use super::loss_marks::LossMarks;
 use super::net::EndedBy;
+use super::reasons::Reasons;
 use crate::binary::VirtualAddress;
-use crate::events::{CloseCause, EndProbe, FrameDepth, MonotonicTime, ObservedPlace};
+use crate::events::{CloseCause, EndProbe, FrameDepth, MonotonicTime, ObservedPlace, Reason};
 use crate::plan::{FunctionId, SiteId};
 
 /// Calls that can be open at the same time, of all goroutines together. A goroutine that
@@ -48,6 +49,7 @@ pub(super) struct Tree {
     /// `None` while streaming.
     buffer: Option<TreeBuffer>,
     marks: LossMarks,
+    reasons: Reasons,
     root: Root,
     events: u64,
     /// How often events of it were lost.
@@ -71,6 +73,7 @@ impl Tree {
             frames: Vec::new(),
             buffer: (!stream).then(TreeBuffer::default),
             marks: LossMarks::default(),
+            reasons: Reasons::default(),
             root: if root_lost { Root::Unknown } else { Root::Open },
             events: 0,
             losses: 0,
@@ -135,6 +138,8 @@ impl Tree {
         }
         self.end_unseen_while(time, handover, |frame| frame.depth >= depth);
         self.marks.happened(depth);
+        // A call at the depth of a panic is that of `runtime.gopanic`.
+        self.reasons.over_below(depth);
         if handover.shared.open_calls >= MAX_OPEN_CALLS {
             handover.shared.statistics.calls_without_room += 1;
             return;
@@ -183,6 +188,7 @@ impl Tree {
         handover: &mut Handover<'_>,
     ) {
         self.events += 1;
+        self.reasons.over_from(depth);
         let how = CallEnd::Returned { site: Some(site) };
         let living = self.frames.iter().rposition(|frame| frame.depth <= depth);
         self.end_chained(
@@ -248,26 +254,36 @@ impl Tree {
         self.probes_ns = self.probes_ns.saturating_add(cost_ns);
     }
 
-    /// Everything deeper than `depth` is over; with `ends_tree` the root too.
+    /// Something will end calls; the next event of the goroutine has the number `sequence`.
+    pub fn reason(&mut self, reason: Reason, sequence: u64) {
+        self.reasons
+            .take(reason, &self.frames, self.losses, sequence);
+    }
+
+    /// Everything deeper than `depth` is over; with `ends_tree` the root too. `sequence` is the
+    /// event's number.
     pub fn close(
         &mut self,
         time: MonotonicTime,
+        sequence: u64,
         depth: FrameDepth,
         cause: CloseCause,
         ends_tree: bool,
         handover: &mut Handover<'_>,
     ) {
         self.events += 1;
+        let unwound = self.reasons.unwound(cause, depth, sequence, self.losses);
         match cause {
             CloseCause::Recovered | CloseCause::GoroutineExit => {
                 while let Some(innermost) = self.frames.last()
                     && (ends_tree || innermost.depth > depth)
                 {
-                    let how = innermost.end_unwound(&handover.shared.promoted_functions);
+                    let how = innermost
+                        .end_unwound(&handover.shared.promoted_functions, unwound.of(innermost));
                     self.end_innermost(time, how, EndedBy::Other, handover);
                 }
                 if ends_tree {
-                    self.end(time, CallEnd::Unwound, handover);
+                    self.end(time, CallEnd::Unwound(unwound.of_all()), handover);
                     return;
                 }
             }
@@ -296,6 +312,7 @@ impl Tree {
         handover: &mut Handover<'_>,
     ) {
         self.events += 1;
+        self.reasons.over_below(depth);
         handover.shared.observers_seen = true;
         let how_own = |frame: &Frame| match frame.end_probe {
             EndProbe::Observer { only_return, .. } => CallEnd::Returned { site: only_return },

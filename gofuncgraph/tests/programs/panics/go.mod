@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/panics
+
+go 1.17

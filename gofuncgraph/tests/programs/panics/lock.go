@@ -1,0 +1,5 @@
+package main
+
+import "sync"
+
+type lock struct{ mutex sync.Mutex }
