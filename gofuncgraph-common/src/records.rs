@@ -252,7 +252,8 @@ pub const WALKED_FRAMES: usize = 6;
 pub struct WalkedFrame {
     /// A runtime address; 0 from where on the walk ended.
     pub return_address: u64,
-    /// Where it stands, as in [`EntryRecord::depth_bytes`]; 0 in process-wide records.
+    /// Where it stands, as in [`EntryRecord::depth_bytes`]; of process-wide records only the
+    /// differences mean something.
     pub depth_bytes: u64,
 }
 

@@ -106,17 +106,11 @@ fn record(regs: &pt_regs, site: u32, kind: ReasonKind) -> ReasonRecord {
     }
 }
 
-/// Finds return addresses: the first at SP, the others by frame pointers. `stack_high` is 0 where
-/// depths are not wanted.
+/// Finds return addresses: the first at SP, the others by frame pointers. Depths are those below
+/// `stack_high`.
 #[inline(always)]
 fn walk(regs: &pt_regs, stack_high: u64, frames: &mut [WalkedFrame; WALKED_FRAMES]) {
-    let depth = |slot: u64| {
-        if stack_high == 0 {
-            0
-        } else {
-            stack_high.wrapping_sub(slot)
-        }
-    };
+    let depth = |slot: u64| stack_high.wrapping_sub(slot);
     frames[0] = WalkedFrame {
         return_address: read(regs.rsp).unwrap_or(0),
         depth_bytes: depth(regs.rsp),

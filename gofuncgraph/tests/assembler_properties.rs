@@ -3,13 +3,14 @@
 
 #[path = "support/gate_simulator.rs"]
 mod gate_simulator;
+#[path = "support/truth.rs"]
+mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use gate_simulator::{GateSimulator, code_address, only_return, return_address, return_site};
-use gofuncgraph::binary::VirtualAddress;
 use gofuncgraph::events::{
     EndProbe, Event, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd, ProcessEnding,
 };
@@ -19,6 +20,7 @@ use gofuncgraph::trace::{
     TraceSink, Unwinding,
 };
 use proptest::prelude::*;
+use truth::Truth;
 
 const GOROUTINES: [Goroutine; 3] = [
     Goroutine { pid: 7, goid: 1 },
@@ -81,122 +83,6 @@ fn lossy_steps() -> impl Strategy<Value = Vec<Step>> {
     prop_oneof![steps(0.02), steps(0.2), steps(0.5), steps(0.9)]
 }
 
-/// What a program did, told without records: the tree of every root.
-#[derive(Default)]
-struct Truth {
-    stacks: BTreeMap<Goroutine, Vec<(FunctionId, MonotonicTime)>>,
-    /// The open tree: height of the stack below its root, and its lines.
-    open: BTreeMap<Goroutine, (usize, Vec<TraceLine>)>,
-    trees: Vec<Vec<TraceLine>>,
-    /// Calls that panicked and were not unwound, by their height on the stack.
-    panicking: BTreeSet<(Goroutine, usize)>,
-}
-
-impl Truth {
-    fn call(&mut self, goroutine: Goroutine, function: FunctionId, time: MonotonicTime) {
-        let stack = self.stacks.entry(goroutine).or_default();
-        let caller = stack.last().map(|(caller, _)| *caller);
-        if TARGETS.contains(&function) {
-            self.open
-                .entry(goroutine)
-                .or_insert((stack.len(), Vec::new()));
-        }
-        if let Some((below, lines)) = self.open.get_mut(&goroutine) {
-            lines.push(TraceLine {
-                goroutine,
-                time,
-                level: (stack.len() - *below) as u32,
-                body: LineBody::Entry {
-                    function,
-                    call: Some(VirtualAddress(return_address(caller))),
-                },
-            });
-        }
-        stack.push((function, time));
-    }
-
-    fn end_down_to(
-        &mut self,
-        goroutine: Goroutine,
-        height: usize,
-        time: MonotonicTime,
-        how: impl Fn(FunctionId) -> CallEnd,
-    ) {
-        let stack = self.stacks.entry(goroutine).or_default();
-        self.panicking
-            .retain(|(of, at)| *of != goroutine || *at <= height);
-        while stack.len() > height {
-            let Some((function, begin)) = stack.pop() else {
-                break;
-            };
-            let Some((below, lines)) = self.open.get_mut(&goroutine) else {
-                continue;
-            };
-            let how = how(function);
-            let is_measured = matches!(how, CallEnd::Returned { .. } | CallEnd::Unwound(_));
-            let level = stack.len() - *below;
-            lines.push(TraceLine {
-                goroutine,
-                time,
-                level: level as u32,
-                body: LineBody::End {
-                    function,
-                    how,
-                    duration: is_measured.then(|| time - begin),
-                },
-            });
-            if level == 0 {
-                self.trees
-                    .extend(self.open.remove(&goroutine).map(|(_, lines)| lines));
-            }
-        }
-    }
-
-    /// The innermost call panics.
-    fn panic(&mut self, goroutine: Goroutine) {
-        if let Some(height) = self.stacks.get(&goroutine).map(Vec::len) {
-            self.panicking.insert((goroutine, height));
-        }
-    }
-
-    /// What is above `height` is unwound; the call there goes on.
-    fn recover(&mut self, goroutine: Goroutine, height: usize, time: MonotonicTime) {
-        let resumed = self.stacks.get(&goroutine).and_then(|stack| {
-            let (function, _) = stack.get(height.checked_sub(1)?)?;
-            code_address(Some(*function))
-        });
-        while let Some(above) = self.stacks.get(&goroutine).map(Vec::len)
-            && above > height
-        {
-            let panicked = self.panicking.contains(&(goroutine, above));
-            let how = CallEnd::Unwound(Unwinding::Panic {
-                panicked,
-                origin: None,
-                resumed,
-            });
-            self.end_down_to(goroutine, above - 1, time, |_| how);
-        }
-        self.panicking.remove(&(goroutine, height));
-    }
-
-    /// Oldest tree first.
-    fn end_all(&mut self, time: MonotonicTime, how: CallEnd, is_over: impl Fn(u32) -> bool) {
-        let mut over: Vec<Goroutine> = self
-            .stacks
-            .keys()
-            .copied()
-            .filter(|goroutine| is_over(goroutine.pid))
-            .collect();
-        over.sort_by_key(|goroutine| {
-            let open = self.open.get(goroutine);
-            open.and_then(|(_, lines)| lines.first().map(|line| line.time))
-        });
-        for goroutine in over {
-            self.end_down_to(goroutine, 0, time, |_| how);
-        }
-    }
-}
-
 /// Runs the program; gives what the kernel side made of it and what was true.
 fn run(steps: &[Step]) -> (GateSimulator, Truth) {
     run_on(GateSimulator::new(TARGETS), steps)
@@ -210,7 +96,7 @@ fn run_promoted(promoted: &BTreeSet<u32>, steps: &[Step]) -> (GateSimulator, Tru
 }
 
 fn run_on(mut gate: GateSimulator, steps: &[Step]) -> (GateSimulator, Truth) {
-    let mut truth = Truth::default();
+    let mut truth = Truth::new(TARGETS);
     for step in steps {
         let goroutine = step.goroutine;
         let height = gate.stack_height(goroutine);

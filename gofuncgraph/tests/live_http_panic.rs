@@ -113,6 +113,20 @@ fn a_panic_that_net_http_recovers_ends_the_tree() {
     );
     assert_all_unwound(&trace, "main.handlePanic");
     assert_all_unwound(&trace, "main.fall");
+    // Six levels of it, of which the last panics; what recovers is outside of the tree.
+    let remarks: Vec<_> = trace
+        .calls_of("main.fall")
+        .map(|call| &*call.remark)
+        .collect();
+    let [unwound @ .., panicked] = &remarks[..] else {
+        panic!("{remarks:?}");
+    };
+    assert_eq!(
+        *panicked,
+        "panicked, unwound, recovered in net/http.(*conn).serve"
+    );
+    let words = "unwound by panic, recovered in net/http.(*conn).serve";
+    assert_eq!(unwound, [words; 5]);
     // The goroutine would read the next request if it served on; it never does inside a handler.
     assert_eq!(trace.calls_of("net/http.(*conn).readRequest").count(), 0);
     // The call that recovers runs on top of the handler and returns.

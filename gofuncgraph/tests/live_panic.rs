@@ -7,18 +7,19 @@ use support::go_build::{Flavor, Variant};
 use support::private_binary::PrivateBinary;
 use support::program::Program;
 use support::text::{End, Trace};
-use support::tracer::{Outcome, Tracer};
+use support::tracer::{self, Outcome, Tracer};
 
 /// The oldest, the last that finds deferred calls by lists alone, one that walks frames, and the
 /// newest, which raises the runtime's errors in another way.
 const RELEASES: [&str; 4] = ["go1.17.13", "go1.21.13", "go1.24.9", "go1.27.3"];
 
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
     "main.recovering",
     "main.recoverSelf",
     "main.panicInDeferred",
     "main.startGoroutine",
     "main.holder",
+    "main.failing",
 ];
 
 struct Traced {
@@ -123,16 +124,19 @@ fn a_function_without_probes_is_named_as_the_one_that_panicked() {
         let traced = Traced::start(
             toolchain,
             Flavor::Plain,
-            &["-u", "main.p2,main.middle,main.*Negative"],
+            &["-u", "main.p2,main.middle,main.*Negative,main.derefLeaf"],
         );
-        let trace = traced.run(&["plain", "library", "index"]).trees();
+        let trace = traced.run(&["plain", "library", "index", "leaf"]).trees();
         let by = |function: &str| {
             format!("unwound by panic in {function}, recovered in main.recovering")
         };
         assert_eq!(remarks(&trace, "main.p2"), [by("main.p3")], "{toolchain}");
         let library = by("strings.Repeat");
         assert_eq!(remarks(&trace, "main.repeatNegative"), [&*library]);
-        let middle = [library.clone(), by("main.index")];
+        // It has no frame: frame pointers lead past the call that it faulted in.
+        let leaf = by("main.(*node).get");
+        assert_eq!(remarks(&trace, "main.derefLeaf"), [&*leaf], "{toolchain}");
+        let middle = [library.clone(), by("main.index"), leaf.clone()];
         assert_eq!(remarks(&trace, "main.middle"), middle, "{toolchain}");
     }
 }
@@ -213,6 +217,9 @@ fn goexit_is_told() {
         }
         assert_eq!(remarks(&trace, "main.holder2"), [""], "it returned");
 
+        let trace = run("failnow");
+        assert_eq!(remarks(&trace, "main.failing"), [GOEXIT], "{toolchain}");
+
         // While it panics, which is forgotten.
         let trace = run("exitpanic");
         for name in ["main.goexit", "main.goexitInPanic", "main.middle"] {
@@ -232,6 +239,33 @@ fn goexit_is_told() {
         let nobody = "panicked, unwound, recovered";
         assert_eq!(remarks(&trace, "main.p3"), [nobody], "{toolchain}");
         assert_eq!(remarks(&trace, "main.pastGoexit"), [GOEXIT], "{toolchain}");
+    }
+}
+
+#[test]
+fn a_replay_tells_the_same() {
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("it can be written");
+    let recording = place.path().join("panics.rec").display().to_string();
+    let record = format!("record:{recording}");
+    let options = ["-u", "main.*", "-f", "text", "-f", &record];
+    let mut traced = Traced::start("go1.27.3", Flavor::Plain, &options);
+    for case in ["plain", "nil", "library", "nested", "goexit"] {
+        traced.program.tell(case, "done");
+    }
+    traced.program.tell("hold", "held");
+    traced.program.send("exit");
+    traced.program.finish();
+    let live = traced.tracer.stop();
+    let replayed = tracer::run(&["replay", &recording]);
+    replayed.assert_code(0);
+    assert_eq!(replayed.stdout, live.stdout);
+    for words in [
+        "main.p3 // panicked, unwound, recovered in main.recovering",
+        "unwound by panic in strings.Repeat, recovered in main.recovering",
+        "main.goexit // goroutine ended by runtime.Goexit",
+        "main.holder // process ended by os.Exit(3) called in main.leave",
+    ] {
+        assert!(replayed.stdout.contains(words), "{words}");
     }
 }
 

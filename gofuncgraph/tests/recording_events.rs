@@ -377,16 +377,12 @@ fn place() -> impl Strategy<Value = Option<CodeAddress>> {
 }
 
 fn reason() -> impl Strategy<Value = Reason> {
-    let framed = || (depth(), any::<u64>().prop_map(VirtualAddress));
-    let call = prop_oneof![
-        Just(None),
-        framed().prop_map(|(depth, return_address)| Some(PanickingCall::Framed {
-            depth,
-            return_address,
-        })),
-        (depth(), proptest::option::of(framed()))
-            .prop_map(|(depth, framed)| Some(PanickingCall::Faulting { depth, framed })),
-    ];
+    let address = proptest::option::of(any::<u64>().prop_map(VirtualAddress));
+    let call = (depth(), address).prop_map(|(depth, return_address)| PanickingCall {
+        depth,
+        return_address,
+    });
+    let call = proptest::option::of(call);
     prop_oneof![
         (depth(), place(), call).prop_map(|(depth, origin, call)| Reason::Panic(Panic {
             depth,

@@ -5,6 +5,8 @@
 mod gate_simulator;
 #[path = "support/golden.rs"]
 mod golden;
+#[path = "support/reason_rows.rs"]
+mod reason_rows;
 #[path = "support/recordings.rs"]
 mod recordings;
 #[path = "support/viewed.rs"]
@@ -14,15 +16,16 @@ use std::fmt::{Display, Write};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use gofuncgraph::binary::{SourceLine, VirtualAddress};
+use gofuncgraph::binary::SourceLine;
 use gofuncgraph::events::{
-    CloseCause, CodeAddress, EndProbe, Event, FrameDepth, GoroutineEvent, ObservedPlace, Panic,
-    PanickingCall, ProcessEnd, ProcessEnding, Reason, SequencePosition, Symbols,
+    CloseCause, EndProbe, Event, FrameDepth, GoroutineEvent, ObservedPlace, Panic, PanickingCall,
+    ProcessEnd, Reason, SequencePosition, Symbols,
 };
 use gofuncgraph::kernel::PerKind;
 use gofuncgraph::recording::{
     EndReason, LossCounters, ReadEnd, RecordedCost, RecordedSymbols, RecordingReader,
 };
+use reason_rows::describe_reason;
 
 /// Runs the reader in Python.
 fn read_in_python(recording: &Path) -> Output {
@@ -247,94 +250,6 @@ fn describe(
     }
 }
 
-fn describe_reason(event: &Event, symbols: &mut RecordedSymbols, out: &mut String) {
-    let time_ns = event.time().time_ns;
-    let mut place = |place: Option<CodeAddress>| {
-        let Some(place) = place else {
-            return "-".to_owned();
-        };
-        let address = place.address();
-        let site = symbols.call_site(address);
-        let site = site.map(|site| format!("{}+{} {}", site.caller, site.offset, line(site.line)));
-        format!("{address} {}", site.unwrap_or_else(|| "?+0 ?:0".to_owned()))
-    };
-    let framed = |(depth, address): (FrameDepth, VirtualAddress)| {
-        format!(" framed@{}:{address}", depth.bytes)
-    };
-    let none = "-";
-    match *event {
-        Event::Reason {
-            goroutine,
-            position,
-            reason,
-            ..
-        } => {
-            let (name, depth, what) = match reason {
-                Reason::Panic(panic) => {
-                    let call = match panic.call {
-                        None => String::new(),
-                        Some(PanickingCall::Framed {
-                            depth,
-                            return_address,
-                        }) => framed((depth, return_address)),
-                        Some(PanickingCall::Faulting { depth, framed: it }) => {
-                            format!(
-                                " leaf@{}{}",
-                                depth.bytes,
-                                it.map(framed).unwrap_or_default()
-                            )
-                        }
-                    };
-                    let depth = panic.depth.bytes.to_string();
-                    ("panic", depth, place(panic.origin) + &call)
-                }
-                Reason::Recovery { resumed } => ("recovery", none.to_owned(), place(resumed)),
-                Reason::Goexit => ("goexit", none.to_owned(), none.to_owned()),
-            };
-            row(
-                &[
-                    &name,
-                    &goroutine.pid,
-                    &goroutine.goid,
-                    &position.sequence,
-                    &position.tree,
-                    &none,
-                    &depth,
-                    &none,
-                    &time_ns,
-                    &what,
-                ],
-                out,
-            );
-        }
-        Event::ProcessEnding { pid, ending, .. } => {
-            let what = match ending {
-                ProcessEnding::Unknown => "unknown".to_owned(),
-                ProcessEnding::Panic { origin } => format!("panic {}", place(origin)),
-                ProcessEnding::Exit { code, call } => format!("exit {code} {}", place(call)),
-                ProcessEnding::FatalError => "fatal-error".to_owned(),
-                ProcessEnding::Signal { number } => format!("signal {number}"),
-            };
-            row(
-                &[
-                    &"process-ending",
-                    &pid,
-                    &none,
-                    &none,
-                    &none,
-                    &none,
-                    &none,
-                    &none,
-                    &time_ns,
-                    &what,
-                ],
-                out,
-            );
-        }
-        _ => {}
-    }
-}
-
 fn line(line: Option<SourceLine<'_>>) -> String {
     match line {
         Some(SourceLine { file, line }) => format!("{file}:{line}"),
@@ -466,14 +381,12 @@ fn every_kind_of_event_reads_alike() {
     events.append(&mut observed.events);
     let mut panics = viewed::panics();
     events.append(&mut panics.events);
-    // A fault, of a function with a frame and of one without.
-    let call = |framed| {
-        Some(PanickingCall::Faulting {
-            depth: FrameDepth { bytes: 0x1f8 },
-            framed,
-        })
+    // A fault in a function without a frame, and one that is not certain.
+    let without_frame = PanickingCall {
+        depth,
+        return_address: None,
     };
-    for call in [call(None), call(Some((depth, VirtualAddress(0x40_1000))))] {
+    for call in [Some(without_frame), None] {
         events.push(Event::Reason {
             goroutine,
             position: SequencePosition {
@@ -501,9 +414,8 @@ fn every_kind_of_event_reads_alike() {
         " return@",
         " unobserved\n",
         "\tsignal-panic\n",
-        " framed@",
-        " leaf@504\n",
-        " leaf@504 framed@512:0x401000\n",
+        " call@512\n",
+        ":0x40",
         "\tpanic 0x",
         "\texit -1 0x",
         "\tfatal-error\n",

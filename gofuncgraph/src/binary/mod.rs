@@ -246,6 +246,15 @@ impl<'data> GoBinary<'data> {
         Some(SourceLine { file, line })
     }
 
+    /// Bytes from SP at the instruction at `pc` up to the function's return address: 0 where it has
+    /// no frame. `None` if the table does not tell.
+    pub fn frame_bytes(&self, pc: VirtualAddress) -> Option<u32> {
+        let index = self.module.index_at(pc)?;
+        let start = self.module.range(index)?.start;
+        let pc_offset = u32::try_from(pc.offset_from(start)?).ok()?;
+        self.module.pclntab.frame_bytes(index, pc_offset)
+    }
+
     /// Line of the keyword `func` of the function `index`, or else of its first instruction; `None`
     /// where the table has none.
     pub fn declaration(&self, index: usize) -> Option<SourceLine<'data>> {

@@ -15,6 +15,7 @@ pub(super) struct FunctionRecord {
     name_offset: u32,
     /// Offset of the call to deferreturn from the start of the function, or 0.
     pub(super) deferreturn: u32,
+    frame_values: u32,
     file_values: u32,
     line_values: u32,
     unit_offset: u32,
@@ -222,6 +223,7 @@ impl<'data> Pclntab<'data> {
         Ok(FunctionRecord {
             name_offset: field(1),
             deferreturn: field(3),
+            frame_values: field(4),
             file_values: field(5),
             line_values: field(6),
             unit_offset: field(8),
@@ -328,6 +330,17 @@ impl<'data> Pclntab<'data> {
             (rest.first() == Some(&0)).then_some(())
         };
         is_named().is_some()
+    }
+
+    /// Bytes from SP at the instruction `pc_offset` bytes behind the start of the function `index`
+    /// to its return address (Go: `funcspdelta`, src/runtime/symtab.go).
+    pub(super) fn frame_bytes(&self, index: usize, pc_offset: u32) -> Option<u32> {
+        let frame_values = self.record(index).ok()?.frame_values;
+        if frame_values == 0 {
+            return None;
+        }
+        let table = self.pc_values.get(usize::try_from(frame_values).ok()?..)?;
+        u32::try_from(pc_value::find(table, pc_offset)?).ok()
     }
 
     /// File and line of the instruction `pc_offset` bytes behind the start of the function.

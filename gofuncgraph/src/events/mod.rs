@@ -17,7 +17,7 @@ pub use event::{
     ObservedPlace, ProcessEnd, SequencePosition,
 };
 pub use live::LiveEvents;
-pub use panic_places::PanicPlaces;
+pub use panic_places::{PanicOrigin, PanicPlaces};
 pub use reason::{CodeAddress, Panic, PanickingCall, ProcessEnding, Reason};
 pub use source::EventSource;
 pub use symbols::{CallSite, CodePosition, Symbols};

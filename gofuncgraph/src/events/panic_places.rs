@@ -3,14 +3,13 @@
 use gofuncgraph_common::WalkedFrame;
 
 use super::{CodeAddress, FrameDepth, PanickingCall};
-use crate::binary::{Function, GoBinary, LoadBias, RuntimeAddress, VirtualAddress};
+use crate::binary::{GoBinary, LoadBias, RuntimeAddress, VirtualAddress};
 
 /// What a fault of Go code is made to call (Go: src/runtime/signal_unix.go). It returns to the
 /// instruction that faulted, and not behind a call.
 const SIGNAL_PANIC: &str = "runtime.sigpanic";
-/// Opcode and length of a direct call.
-const CALL: u8 = 0xe8;
-const CALL_BYTES: u64 = 5;
+/// Of a return address.
+const WORD_BYTES: u64 = 8;
 
 /// Names the functions that panics come from.
 pub struct PanicPlaces<'a> {
@@ -19,9 +18,11 @@ pub struct PanicPlaces<'a> {
 
 /// Where a panic comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PanicOrigin {
-    pub(super) address: CodeAddress,
-    pub(super) call: Option<PanickingCall>,
+pub struct PanicOrigin {
+    /// As in [`Panic::origin`](super::Panic::origin).
+    pub address: CodeAddress,
+    /// As in [`Panic::call`](super::Panic::call).
+    pub call: Option<PanickingCall>,
 }
 
 impl<'a> PanicPlaces<'a> {
@@ -31,13 +32,13 @@ impl<'a> PanicPlaces<'a> {
     }
 
     /// The innermost of `frames` that is not the runtime's, or a fault. `None` if it is not among
-    /// them, or not certain: frame pointers pass over callers of functions that keep none, so the
-    /// frame of a runtime function has to be called directly from the next one.
-    pub(super) fn origin(&self, frames: &[WalkedFrame], bias: LoadBias) -> Option<PanicOrigin> {
+    /// them, or not certain.
+    ///
+    /// Frame pointers pass over the caller of a function that keeps none. So each frame has to be
+    /// as large as pclntab says that its function's is at this instruction. Depths may have any
+    /// origin.
+    pub fn origin(&self, frames: &[WalkedFrame], bias: LoadBias) -> Option<PanicOrigin> {
         let to_virtual = |address| RuntimeAddress(address).to_virtual(bias);
-        let depth = |frame: &WalkedFrame| FrameDepth {
-            bytes: frame.depth_bytes,
-        };
         let mut is_fault = false;
         for (index, frame) in frames.iter().enumerate() {
             if frame.return_address == 0 {
@@ -46,34 +47,34 @@ impl<'a> PanicPlaces<'a> {
             // Of a fault the instruction itself; every other call stands before its return address.
             let behind = if is_fault { 1 } else { 0 };
             let address = to_virtual(frame.return_address).checked_add(behind)?;
-            let function = self.function_before(address)?;
+            let before = VirtualAddress(address.0.checked_sub(1)?);
+            let function = self.binary.find_function(before)?;
+            // The callee's return address stands just below SP.
+            let frame_bytes = self.binary.frame_bytes(before).map(u64::from);
+            let depth_bytes = frame_bytes.map(|bytes| {
+                let stack_pointer = frame.depth_bytes.wrapping_sub(WORD_BYTES);
+                stack_pointer.wrapping_sub(bytes)
+            });
+            let caller = frames
+                .get(index + 1)
+                .filter(|caller| Some(caller.depth_bytes) == depth_bytes);
             if !is_fault && is_of_runtime(function.name) {
+                // What is not called from where the walk goes on has nothing to do with it.
+                caller?;
                 is_fault = function.name == SIGNAL_PANIC;
                 continue;
             }
-            if !is_fault && index > 0 && !self.calls_runtime(address) {
-                return None;
-            }
-            let framed = frames
-                .get(index + 1)
-                .filter(|caller| caller.return_address != 0)
-                .map(|caller| (depth(caller), to_virtual(caller.return_address)));
-            let call = match framed {
-                _ if is_fault => Some(PanickingCall::Faulting {
-                    depth: FrameDepth {
-                        bytes: frame.depth_bytes.wrapping_sub(8),
-                    },
-                    framed,
-                }),
-                Some((depth, return_address)) => Some(PanickingCall::Framed {
-                    depth,
-                    return_address,
-                }),
-                None => None,
-            };
+            let is_frameless = frame_bytes == Some(0);
             return Some(PanicOrigin {
                 address: CodeAddress::new(address)?,
-                call,
+                call: depth_bytes
+                    .filter(|_| is_frameless || caller.is_some())
+                    .map(|bytes| PanickingCall {
+                        depth: FrameDepth { bytes },
+                        return_address: caller
+                            .map(|caller| to_virtual(caller.return_address))
+                            .filter(|_| !is_frameless),
+                    }),
             });
         }
         None
@@ -82,30 +83,11 @@ impl<'a> PanicPlaces<'a> {
     /// Where a function goes on that recovered. `None` if it is the runtime's: a panic of a call
     /// that `runtime.Goexit` had deferred is over, and Goexit goes on, or before Go 1.22 what it
     /// has called for that.
-    pub(super) fn resumed(&self, address: VirtualAddress) -> Option<CodeAddress> {
-        let function = self.function_before(address)?;
+    pub fn resumed(&self, address: VirtualAddress) -> Option<CodeAddress> {
+        let function = self
+            .binary
+            .find_function(VirtualAddress(address.0.checked_sub(1)?))?;
         (!is_of_runtime(function.name)).then(|| CodeAddress::new(address))?
-    }
-
-    fn function_before(&self, address: VirtualAddress) -> Option<Function<'a>> {
-        self.binary
-            .find_function(VirtualAddress(address.0.checked_sub(1)?))
-    }
-
-    /// Whether what returns to `address` is a direct call of a function of the runtime.
-    fn calls_runtime(&self, address: VirtualAddress) -> bool {
-        let Some(start) = address.0.checked_sub(CALL_BYTES).map(VirtualAddress) else {
-            return false;
-        };
-        let Some([CALL, distance @ ..]) = self.binary.code(start..address) else {
-            return false;
-        };
-        let Some(distance) = distance.first_chunk().copied().map(i32::from_le_bytes) else {
-            return false;
-        };
-        let callee = VirtualAddress(address.0.wrapping_add_signed(distance.into()));
-        let callee = self.binary.find_function(callee);
-        callee.is_some_and(|callee| is_of_runtime(callee.name))
     }
 }
 

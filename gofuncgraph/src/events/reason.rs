@@ -53,36 +53,18 @@ pub struct Panic {
 
 /// What names the call that panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PanickingCall {
-    /// A call with a frame.
-    Framed {
-        /// Of the call.
-        depth: FrameDepth,
-        /// Where it returns to: what stands at this depth is another call's if this is another.
-        return_address: VirtualAddress,
-    },
-    /// A fault: if a call has this depth, it has no frame and is the one that faulted.
-    Faulting {
-        /// Of such a call.
-        depth: FrameDepth,
-        /// The same call, if it has a frame.
-        framed: Option<(FrameDepth, VirtualAddress)>,
-    },
+pub struct PanickingCall {
+    /// Of the call.
+    pub depth: FrameDepth,
+    /// Where it returns to: what stands at this depth is another call's if this is another. `None`
+    /// if it has no frame and faulted, so that nothing else can have its depth.
+    pub return_address: Option<VirtualAddress>,
 }
 
 impl PanickingCall {
     /// Whether it is the open call with `depth` that returns to `return_address`.
     pub fn is(&self, depth: FrameDepth, return_address: VirtualAddress) -> bool {
-        match *self {
-            Self::Framed {
-                depth: of_call,
-                return_address: place,
-            } => (of_call, place) == (depth, return_address),
-            Self::Faulting {
-                depth: of_leaf,
-                framed,
-            } => of_leaf == depth || framed == Some((depth, return_address)),
-        }
+        self.depth == depth && self.return_address.is_none_or(|it| it == return_address)
     }
 }
 

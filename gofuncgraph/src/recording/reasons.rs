@@ -22,9 +22,8 @@ mod kinds {
 
 mod calls {
     pub(super) const UNKNOWN: u8 = 0;
-    pub(super) const FRAMED: u8 = 1;
-    pub(super) const FAULTING: u8 = 2;
-    pub(super) const FAULTING_FRAMED: u8 = 3;
+    pub(super) const WITH_RETURN_ADDRESS: u8 = 1;
+    pub(super) const WITHOUT_FRAME: u8 = 2;
 }
 
 /// A place with its name.
@@ -124,26 +123,16 @@ pub(super) fn push(
 
 fn push_panic(panic: &Panic, out: &mut Vec<u8>) {
     varint::push(panic.depth.bytes, out);
-    let (kind, leaf, framed) = match panic.call {
-        None => (calls::UNKNOWN, None, None),
-        Some(PanickingCall::Framed {
-            depth,
-            return_address,
-        }) => (calls::FRAMED, None, Some((depth, return_address))),
-        Some(PanickingCall::Faulting {
-            depth,
-            framed: None,
-        }) => (calls::FAULTING, Some(depth), None),
-        Some(PanickingCall::Faulting { depth, framed }) => {
-            (calls::FAULTING_FRAMED, Some(depth), framed)
-        }
+    let Some(call) = panic.call else {
+        out.push(calls::UNKNOWN);
+        return;
     };
-    out.push(kind);
-    if let Some(depth) = leaf {
-        varint::push(depth.bytes, out);
-    }
-    if let Some((depth, return_address)) = framed {
-        varint::push(depth.bytes, out);
+    out.push(match call.return_address {
+        Some(_) => calls::WITH_RETURN_ADDRESS,
+        None => calls::WITHOUT_FRAME,
+    });
+    varint::push(call.depth.bytes, out);
+    if let Some(return_address) = call.return_address {
         varint::push(return_address.0, out);
     }
 }
@@ -234,23 +223,16 @@ fn read_call(fields: &mut Fields<'_>) -> Option<Option<PanickingCall>> {
     if kind == calls::UNKNOWN {
         return Some(None);
     }
-    let leaf = match kind {
-        calls::FRAMED => None,
-        calls::FAULTING | calls::FAULTING_FRAMED => Some(read_depth(fields)?),
+    let depth = read_depth(fields)?;
+    let return_address = match kind {
+        calls::WITH_RETURN_ADDRESS => Some(VirtualAddress(fields.unsigned()?)),
+        calls::WITHOUT_FRAME => None,
         _ => return None,
     };
-    let framed = match kind {
-        calls::FAULTING => None,
-        _ => Some((read_depth(fields)?, VirtualAddress(fields.unsigned()?))),
-    };
-    Some(match (leaf, framed) {
-        (Some(depth), framed) => Some(PanickingCall::Faulting { depth, framed }),
-        (None, Some((depth, return_address))) => Some(PanickingCall::Framed {
-            depth,
-            return_address,
-        }),
-        (None, None) => None,
-    })
+    Some(Some(PanickingCall {
+        depth,
+        return_address,
+    }))
 }
 
 fn read_depth(fields: &mut Fields<'_>) -> Option<FrameDepth> {

@@ -303,11 +303,11 @@ def read_place(definitions, fields):
 def read_call(fields):
     """The call that panicked."""
     kind = fields.byte()
-    check(kind <= 3, "unknown call")
-    leaf = " leaf@%d" % fields.unsigned() if kind in (2, 3) else ""
-    if kind in (0, 2):
-        return leaf
-    return "%s framed@%d:%#x" % (leaf, fields.unsigned(), fields.unsigned())
+    check(kind <= 2, "unknown call")
+    if kind == 0:
+        return ""
+    depth = fields.unsigned()
+    return " call@%d" % depth + (":%#x" % fields.unsigned() if kind == 1 else "")
 
 
 def read_reasons(definitions, payload, count):

@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"testing"
 )
 
 var (
@@ -58,6 +59,7 @@ var cases = map[string]func(){
 	"goexit":     func() { onGoroutine(goexit) },
 	"exitpanic":  func() { onGoroutine(goexitInPanic) },
 	"panicexit":  func() { onGoroutine(panicInGoexit) },
+	"failnow":    failNow,
 	"pastgoexit": func() { onGoroutine(pastGoexit) },
 	"again":      again,
 }
@@ -300,6 +302,12 @@ func pastGoexit() {
 	defer p2()
 	runtime.Goexit()
 }
+
+// failNow runs a benchmark that fails at once, as a test does.
+func failNow() { testing.Benchmark(failing) }
+
+//go:noinline
+func failing(b *testing.B) { holder2(); b.FailNow() }
 
 //go:noinline
 func callNil() { sink += noFunc(zero) + 1 }
