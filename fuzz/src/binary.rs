@@ -118,6 +118,7 @@ fn check_plan(binary: &GoBinary<'_>, plan: &ProbePlan, file_size: u64) {
                 }
             }
         }
+        let _ = binary.frame_bytes(site.address);
         let _ = find_observer(binary, site.address);
     }
 }

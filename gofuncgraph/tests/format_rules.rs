@@ -34,7 +34,7 @@ const VARIANTS: [&[&str]; 6] = [
 
 /// Every variant of the options, with every program.
 fn outputs_in(format: &str) -> impl Iterator<Item = String> {
-    let programs: [fn() -> GateSimulator; 2] = [story, long_tree];
+    let programs: [fn() -> GateSimulator; 3] = [story, long_tree, panics];
     VARIANTS.iter().flat_map(move |variant| {
         programs.map(|program| output(&[&["-f", format], *variant].concat(), &program()))
     })
