@@ -315,7 +315,7 @@ fn assert_read_alike(recording: &[u8]) -> String {
 
 #[test]
 fn golden_recordings_read_alike() {
-    for name in ["example.rec", "go-list.rec"] {
+    for name in ["example.rec", "go-list.rec", "panics.rec"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/recordings");
         let recording = std::fs::read(path.join(name)).expect("it is checked in");
         let rows = assert_read_alike(&recording);

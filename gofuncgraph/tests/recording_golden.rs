@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use gofuncgraph::cli::Format;
+use gofuncgraph::events::Event;
 use gofuncgraph::recording::{EndReason, ReadEnd, RecordingReader};
 
 fn golden(name: &str) -> PathBuf {
@@ -60,6 +61,26 @@ fn the_examples_recording_in_every_format() {
     for format in others.map(Format::name) {
         let shown = replay(&recording, &["-f", format]).stdout;
         assert_golden(&format!("example.{format}"), &shown);
+    }
+}
+
+/// Why calls ended, and why a process did.
+#[test]
+fn the_recording_of_panics_in_every_format() {
+    let recording = golden("panics.rec");
+    for format in Format::ALL.map(Format::name) {
+        let shown = replay(&recording, &["-f", format]).stdout;
+        assert_golden(&format!("panics.{format}"), &shown);
+    }
+    let text = String::from_utf8(replay(&recording, &[]).stdout).expect("text is UTF-8");
+    for how in [
+        "main.p3 // panicked, unwound, recovered in main.recovering",
+        "main.p2 // unwound by panic, recovered in main.recovering",
+        "unwound by panic in strings.Repeat, recovered in main.recovering",
+        "main.goexit // goroutine ended by runtime.Goexit",
+        "main.holder // process ended by os.Exit(3) called in main.leave",
+    ] {
+        assert!(text.contains(how), "{how}");
     }
 }
 
@@ -120,11 +141,17 @@ fn the_go_commands_recording_is_whole() {
     );
 }
 
+/// Whether a recording counts it.
+fn has_number(event: &Event) -> bool {
+    !matches!(event, Event::Reason { .. } | Event::ProcessEnding { .. })
+}
+
 #[test]
 fn headers_and_ends_are_as_they_were_written() {
     for (name, target, count) in [
         ("example.rec", "/usr/local/bin/example-go", 14),
         ("go-list.rec", "/usr/local/bin/go", 1),
+        ("panics.rec", "/usr/local/bin/panics", 6),
     ] {
         let file = File::open(golden(name)).expect("it is checked in");
         let mut reader = RecordingReader::new(file).expect("it is a recording");
@@ -135,7 +162,7 @@ fn headers_and_ends_are_as_they_were_written() {
         assert_eq!(header.host.kernel, "6.18.0");
         let mut events = 0;
         while reader
-            .read_events(&mut |_| events += 1)
+            .read_events(&mut |event| events += u64::from(has_number(&event)))
             .expect("it is not damaged")
             != 0
         {}

@@ -2,7 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -13,7 +15,7 @@ use crate::{go, http, process, workspace};
 /// Release of the `go` command that is traced.
 const GO_RELEASE: &str = "go1.26.8";
 
-/// Both end by themselves.
+/// All end by themselves.
 const LIMIT: [&str; 2] = ["--duration", "60s"];
 
 /// Runs `cargo xtask golden-recordings`.
@@ -23,7 +25,8 @@ pub fn run() -> Result<()> {
     let folder = workspace::target_dir()?.join("recordings");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     example(&tracer, &folder)?;
-    go_list(&tracer, &folder)
+    go_list(&tracer, &folder)?;
+    panics(&tracer, &folder)
 }
 
 /// Requests to the example server: some slow, one that is not answered, several at once.
@@ -89,6 +92,57 @@ fn go_list(tracer: &Path, folder: &Path) -> Result<()> {
         .read()?;
     tracing.finish()?;
     keep(&raw, "go-list.rec")
+}
+
+/// A program that panics in several ways, and exits while calls are open.
+fn panics(tracer: &Path, folder: &Path) -> Result<()> {
+    go::ensure()?;
+    let source = workspace::root()?.join("gofuncgraph/tests/programs/panics");
+    let binary = folder.join("panics");
+    go::at_release(GO_RELEASE)?
+        .args(["build", "-trimpath", "-o"])
+        .arg(&binary)
+        .current_dir(source)
+        .run()?;
+    let raw = folder.join("panics.raw");
+    let targets = [
+        "main.recovering",
+        "main.panicInDeferred",
+        "main.startGoroutine",
+        "main.holder",
+    ];
+    let options = ["-u", "main.*", "--count", "6"];
+    let mut tracing = record(tracer, &raw, &options, &binary, &targets)?;
+    tell(&binary, &[], "exit")?;
+    let cases = ["plain", "leaf", "library", "nested", "deferred", "goexit"];
+    tell(&binary, &cases, "return")?;
+    tracing.finish()?;
+    keep(&raw, "panics.rec")
+}
+
+/// Runs the program, which answers each of `cases` and ends when it is told the last.
+fn tell(binary: &Path, cases: &[&str], last: &str) -> Result<()> {
+    let mut program = Command::new(binary)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {}", binary.display()))?;
+    let (Some(mut input), Some(output)) = (program.stdin.take(), program.stdout.take()) else {
+        bail!("its input and output are piped");
+    };
+    let mut answers = BufReader::new(output).lines();
+    let mut expect = |wanted: &str| match answers.next() {
+        Some(Ok(answer)) if answer.starts_with(wanted) => Ok(()),
+        answer => bail!("it answered {answer:?} instead of {wanted}"),
+    };
+    expect("ready")?;
+    for case in cases {
+        writeln!(input, "{case}")?;
+        expect("done")?;
+    }
+    writeln!(input, "{last}")?;
+    program.wait()?;
+    Ok(())
 }
 
 fn record(

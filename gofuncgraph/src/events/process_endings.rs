@@ -5,7 +5,7 @@ use foldhash::HashMap;
 use super::ProcessEnding;
 
 /// What is remembered of a process: more threads than so many do not end it at once.
-const MAX_OF_A_PROCESS: usize = 8;
+const MAX_OF_A_PROCESS: usize = 64;
 /// Processes that are remembered.
 const MAX_PROCESSES: usize = 1 << 13;
 
@@ -61,24 +61,42 @@ impl ProcessEndings {
     /// nothing contradicts it.
     pub(super) fn take(&mut self, pid: u32, status: Option<ExitStatus>) -> ProcessEnding {
         let announced = self.announced.remove(&pid).unwrap_or_default();
-        let mut fitting = announced
-            .iter()
+        let may_have_more = announced.len() >= MAX_OF_A_PROCESS;
+        let fitting = announced
+            .into_iter()
             .filter(|ending| status.is_none_or(|status| status.fits(ending)));
-        match (fitting.next(), fitting.next()) {
-            (Some(ending), None) if announced.len() < MAX_OF_A_PROCESS => *ending,
-            (None, _) => match status.map(ExitStatus::signal) {
+        match fitting.reduce(in_common) {
+            Some(_) if may_have_more => ProcessEnding::Unknown,
+            Some(ending) => ending,
+            None => match status.map(ExitStatus::signal) {
                 Some(number) if number != 0 => ProcessEnding::Signal { number },
                 _ => ProcessEnding::Unknown,
             },
-            // Which of several came first is not known.
-            _ => ProcessEnding::Unknown,
         }
+    }
+}
+
+/// What is certain if one of two ended a process, and it is not known which came first.
+fn in_common(one: ProcessEnding, other: ProcessEnding) -> ProcessEnding {
+    match (one, other) {
+        _ if one == other => one,
+        (ProcessEnding::Panic { .. }, ProcessEnding::Panic { .. }) => {
+            ProcessEnding::Panic { origin: None }
+        }
+        (ProcessEnding::Exit { code, .. }, ProcessEnding::Exit { code: same, .. })
+            if code == same =>
+        {
+            ProcessEnding::Exit { code, call: None }
+        }
+        _ => ProcessEnding::Unknown,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binary::VirtualAddress;
+    use crate::events::CodeAddress;
 
     const EXIT: ProcessEnding = ProcessEnding::Exit {
         code: 3,
@@ -115,8 +133,34 @@ mod tests {
         assert_eq!(ending(&[], None), ProcessEnding::Unknown);
     }
 
+    fn place(address: u64) -> Option<CodeAddress> {
+        CodeAddress::new(VirtualAddress(address))
+    }
+
+    /// Goroutines can panic at the same time, and the runtime lets one of them end the process.
     #[test]
-    fn of_several_none_is_told() {
+    fn of_several_what_they_have_in_common_is_told() {
+        let panic = |address| ProcessEnding::Panic {
+            origin: place(address),
+        };
+        let status = Some(2 << 8);
+        assert_eq!(ending(&[panic(1), panic(1)], status), panic(1));
+        assert_eq!(ending(&[panic(1), panic(2), panic(1)], status), PANIC);
+        let exit = |code, address| ProcessEnding::Exit {
+            code,
+            call: place(address),
+        };
+        assert_eq!(ending(&[exit(3, 1), exit(3, 2)], Some(3 << 8)), EXIT);
+        assert_eq!(
+            ending(&[exit(3, 1), exit(4, 2)], None),
+            ProcessEnding::Unknown
+        );
+        let many = [panic(1); MAX_OF_A_PROCESS];
+        assert_eq!(ending(&many, status), ProcessEnding::Unknown);
+    }
+
+    #[test]
+    fn of_several_kinds_none_is_told() {
         let other = ProcessEnding::FatalError;
         assert_eq!(
             ending(&[PANIC, other], Some(2 << 8)),
