@@ -102,7 +102,6 @@ fn every_function_of_the_go_command() {
     let mut with_code = 0;
     let mut inlined = BTreeMap::new();
     for object in &objects {
-        let name = object["name"].as_str().unwrap();
         let copies = object["inlined_copies"].as_u64().unwrap();
         let into = object["inlined_into"].as_array().unwrap();
         let sum: u64 = into
@@ -111,7 +110,8 @@ fn every_function_of_the_go_command() {
             .sum();
         assert_eq!(copies, sum, "{object}");
         if copies > 0 {
-            inlined.insert(name, copies);
+            let linker_name = object["linker_name"].as_str().unwrap();
+            inlined.insert(linker_name, copies);
         }
         let Some(address) = object["address"].as_u64() else {
             assert_eq!(object["reason"], "inlined_everywhere", "{object}");

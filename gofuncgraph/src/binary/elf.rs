@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use object::LittleEndian;
-use object::elf::{self, FileHeader64, ProgramHeader64, Rela64};
+use object::elf::{self, FileHeader64, ProgramHeader64, Rela64, Sym64};
 use object::read::elf::SectionHeader as _;
-use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _, Rela as _};
+use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _, Rela as _, Sym as _};
 
 use super::file_kind::{self, FileKind};
 use super::{BinaryError, FileOffset, VirtualAddress};
@@ -63,7 +63,15 @@ pub(super) struct Elf<'data> {
     segments: Vec<Segment>,
     sections: Vec<Section<'data>>,
     relocations: &'data [Rela64<LittleEndian>],
+    symbols: SymbolTable<'data>,
     is_position_independent: bool,
+}
+
+/// `.symtab`, which stripped files do not have.
+#[derive(Clone, Copy, Default)]
+struct SymbolTable<'data> {
+    entries: &'data [Sym64<LittleEndian>],
+    strings: &'data [u8],
 }
 
 impl<'data> Elf<'data> {
@@ -85,6 +93,7 @@ impl<'data> Elf<'data> {
             segments: load_segments(program_headers, data)?,
             sections: sections(header, data)?,
             relocations: &[],
+            symbols: symbols(header, data).unwrap_or_default(),
             is_position_independent,
         };
         elf.relocations = elf.find_relocations(program_headers).unwrap_or_default();
@@ -104,6 +113,23 @@ impl<'data> Elf<'data> {
     /// Whether there is any section in memory.
     pub(super) fn has_sections(&self) -> bool {
         !self.sections.is_empty()
+    }
+
+    /// The names of all symbols, each with a zero byte behind it; empty if they were stripped.
+    pub(super) fn symbol_strings(&self) -> &'data [u8] {
+        self.symbols.strings
+    }
+
+    /// Addresses and names of the functions among the symbols.
+    pub(super) fn function_symbols(&self) -> impl Iterator<Item = (VirtualAddress, &'data str)> {
+        let SymbolTable { entries, strings } = self.symbols;
+        let functions = entries.iter().filter(|it| it.st_type() == elf::STT_FUNC);
+        functions.filter_map(move |symbol| {
+            let rest = strings.get(usize::try_from(symbol.st_name(ENDIAN)).ok()?..)?;
+            let name = rest.get(..rest.iter().position(|byte| *byte == 0)?)?;
+            let address = VirtualAddress(symbol.st_value(ENDIAN));
+            Some((address, std::str::from_utf8(name).ok()?))
+        })
     }
 
     /// Start of the section named `name`, if it is in memory at run time.
@@ -360,6 +386,21 @@ fn sections<'data>(
             })
         });
     Ok(in_memory.collect())
+}
+
+fn symbols<'data>(
+    header: &FileHeader64<LittleEndian>,
+    data: &'data [u8],
+) -> Option<SymbolTable<'data>> {
+    let sections = header.sections(ENDIAN, data).ok()?;
+    let table = sections
+        .iter()
+        .find(|section| section.sh_type(ENDIAN) == elf::SHT_SYMTAB)?;
+    let strings = sections.section(table.link(ENDIAN)).ok()?;
+    Some(SymbolTable {
+        entries: table.data_as_array(ENDIAN, data).ok()?,
+        strings: strings.data(ENDIAN, data).ok()?,
+    })
 }
 
 fn malformed(error: object::read::Error) -> BinaryError {

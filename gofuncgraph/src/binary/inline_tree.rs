@@ -39,6 +39,8 @@ struct Node {
     /// Of the keyword `func`; 0 where the layout has none.
     start_line: u32,
     padding: u32,
+    /// `funcID` of the inlined function.
+    function_id: u8,
 }
 
 impl NodeLayout {
@@ -61,12 +63,14 @@ impl NodeLayout {
                 parent_pc: word(16)?,
                 start_line: 0,
                 padding: word(0)? >> 24,
+                function_id: *bytes.get(2)?,
             },
             Self::WithStartLines => Node {
                 name_offset: word(4)?,
                 parent_pc: word(8)?,
                 start_line: word(12)?,
                 padding: word(0)? >> 8,
+                function_id: *bytes.first()?,
             },
         })
     }
@@ -93,6 +97,8 @@ pub struct InlinedFunction<'data> {
 pub struct InlinedCalls<'data> {
     functions: Vec<InlinedFunction<'data>>,
     unreadable: usize,
+    /// Wrappers that have copies of other functions than wrappers, by index.
+    wrappers_with_copies: Vec<usize>,
 }
 
 impl<'data> InlinedCalls<'data> {
@@ -108,6 +114,11 @@ impl<'data> InlinedCalls<'data> {
             .binary_search_by_key(&name, |function| function.name)
             .ok()?;
         self.functions.get(index)
+    }
+
+    /// Whether what the function `index` wraps was inlined into it. Only told of wrappers.
+    pub fn has_copies_in_wrapper(&self, index: usize) -> bool {
+        self.wrappers_with_copies.binary_search(&index).is_ok()
     }
 
     /// Number of functions whose trees are damaged, so that copies in them are not counted.
@@ -134,6 +145,7 @@ pub(super) fn read<'data>(
     module: &Module<'data>,
     table_word: u64,
     layout: NodeLayout,
+    wrapper_id: u8,
 ) -> Result<InlinedCalls<'data>, BinaryError> {
     let trees = with_trees(module);
     if trees.is_empty() {
@@ -150,6 +162,7 @@ pub(super) fn read<'data>(
     // Slot and function of every node.
     let mut copies: Vec<(u32, u32)> = Vec::new();
     let mut unreadable = 0;
+    let mut wrappers_with_copies = Vec::new();
     let mut first_pcs: Vec<Option<u32>> = Vec::new();
     for (index, tree_offset) in trees {
         if !first_pcs_of_nodes(module, index, &mut first_pcs) {
@@ -165,10 +178,12 @@ pub(super) fn read<'data>(
             unreadable += 1;
             continue;
         };
+        let mut has_copies = false;
         for (node, first_pc) in tree.chunks_exact(layout.size()).zip(&first_pcs) {
             let Some(node) = layout.read(node) else {
                 continue;
             };
+            has_copies |= node.function_id != wrapper_id;
             let slot = *slots.entry(node.name_offset).or_insert_with(|| {
                 found.push(Found {
                     name_offset: node.name_offset,
@@ -184,11 +199,16 @@ pub(super) fn read<'data>(
             }
             copies.push((slot, host));
         }
+        let record = module.pclntab.record(index);
+        if has_copies && record.is_ok_and(|record| record.function_id == wrapper_id) {
+            wrappers_with_copies.push(index);
+        }
     }
     copies.sort_unstable();
     Ok(InlinedCalls {
         functions: named(module, &found, &copies),
         unreadable,
+        wrappers_with_copies,
     })
 }
 
@@ -370,6 +390,7 @@ mod tests {
             parent_pc: 0x56,
             start_line: 0,
             padding: 0,
+            function_id: 22,
         };
         assert_eq!(NodeLayout::WithFiles.read(&old), Some(node));
         assert_eq!(NodeLayout::WithFiles.read(&old[..19]), None);

@@ -8,23 +8,28 @@ mod elf;
 mod error;
 mod file_kind;
 mod inline_tree;
+mod instantiations;
 mod moduledata;
 mod package;
 mod pc_value;
 mod pclntab;
 mod runtime_code;
 mod table_layout;
+mod type_arguments;
 mod version;
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 pub use address::{FileOffset, LoadBias, RuntimeAddress, VirtualAddress};
 pub use error::BinaryError;
 pub use inline_tree::{InlinedCalls, InlinedFunction};
-pub use package::{package_of, readable_name};
+pub use package::{package_of, readable_name, unescaped_name};
 
 use build_info::BuildInfo;
 use elf::Elf;
+use instantiations::Instantiations;
 use moduledata::Module;
 use version::{FileEvidence, Resolved};
 
@@ -36,6 +41,8 @@ pub struct GoBinary<'data> {
     main_module: Option<&'data str>,
     main_package: Option<&'data str>,
     build_id: Option<&'data str>,
+    /// Owns what it has: a lock around borrowed data would keep a binary from being lent for less.
+    instantiations: OnceLock<Instantiations>,
 }
 
 /// Offsets of runtime structures that the kernel side needs, in bytes.
@@ -139,6 +146,7 @@ impl<'data> GoBinary<'data> {
             main_module,
             main_package,
             build_id: build_id::find(data),
+            instantiations: OnceLock::new(),
         })
     }
 
@@ -230,6 +238,33 @@ impl<'data> GoBinary<'data> {
             .collect()
     }
 
+    /// The function's name with the types it was made for, if it is generic and the symbols tell,
+    /// for instance `main.Map[int,string]` for `main.Map[go.shape.int,go.shape.string]`; else its
+    /// name as it is. The first call for a generic function reads the symbols.
+    pub fn instantiated_name(&self, function: &Function<'data>) -> Cow<'data, str> {
+        let name = function.name;
+        if !name.contains('[') {
+            return Cow::Borrowed(name);
+        }
+        let instantiations = self
+            .instantiations
+            .get_or_init(|| Instantiations::read(&self.elf, self.module.pclntab.lacks_shapes()));
+        match instantiations.type_arguments(name, function.start) {
+            Some((at, arguments)) => {
+                let (before, after) = (name.get(..at.start), name.get(at.end..));
+                Cow::Owned(
+                    [
+                        before.unwrap_or_default(),
+                        arguments,
+                        after.unwrap_or_default(),
+                    ]
+                    .concat(),
+                )
+            }
+            None => Cow::Borrowed(name),
+        }
+    }
+
     /// The function that contains `pc`.
     pub fn find_function(&self, pc: VirtualAddress) -> Option<Function<'data>> {
         self.function(self.module.index_at(pc)?).ok()
@@ -288,6 +323,7 @@ impl<'data> GoBinary<'data> {
             &self.module,
             self.resolved.function_data_base,
             self.resolved.inline_nodes,
+            self.resolved.wrapper_id,
         )
     }
 

@@ -1,9 +1,20 @@
 use std::borrow::Cow;
 
+use super::type_arguments::without_shapes;
+
 /// A function's full Go name as a reader of the source expects it: what the linker escapes in
 /// paths of packages is given as it is, for instance `gopkg.in/yaml.v3.Unmarshal` for
-/// `gopkg.in/yaml%2ev3.Unmarshal`. Where the path ends cannot be told from it any more.
+/// `gopkg.in/yaml%2ev3.Unmarshal`, and shapes are `[...]`, as in Go's own stack traces. Where the
+/// path ends cannot be told from it any more.
 pub fn readable_name(function: &str) -> Cow<'_, str> {
+    match without_shapes(function) {
+        Cow::Borrowed(name) => unescaped_name(name),
+        Cow::Owned(name) => Cow::Owned(unescaped_name(&name).into_owned()),
+    }
+}
+
+/// The same with shapes as the linker writes them.
+pub fn unescaped_name(function: &str) -> Cow<'_, str> {
     if function.contains('%') {
         Cow::Owned(unescaped(function))
     } else {
@@ -57,7 +68,8 @@ mod tests {
                 "gopkg.in/yaml%2ev3.(*Node).Decode",
                 "gopkg.in/yaml.v3.(*Node).Decode",
             ),
-            ("a.b/c.F[go.shape.*d/e%2ef.T]", "a.b/c.F[go.shape.*d/e.f.T]"),
+            ("a%2eb.F[go.shape.*d/e%2ef.T].func1", "a.b.F[...].func1"),
+            ("a.b/c.F[*d/e%2ef.T]", "a.b/c.F[*d/e.f.T]"),
             ("main.f", "main.f"),
             ("a%zzb%2.f%", "a%zzb%2.f%"),
             ("a/%ff.f", "a/%ff.f"),

@@ -3,8 +3,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::pc_value;
 use super::table_layout::{Layout, MAGIC, Shape};
+use super::{pc_value, type_arguments};
 
 /// No Go name is longer; bounds the time that damaged tables can take.
 const NAME_MAX_LENGTH: usize = 1 << 16;
@@ -241,6 +241,11 @@ impl<'data> Pclntab<'data> {
                 self.names.len()
             )
         })
+    }
+
+    /// Whether the names of functions have `[...]` for shapes, as they had before Go 1.21.
+    pub(super) fn lacks_shapes(&self) -> bool {
+        memchr::memmem::find(self.names, type_arguments::UNKNOWN.as_bytes()).is_some()
     }
 
     /// The name at `offset` of the names, which is how the linker refers to one.

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
+
 use foldhash::HashMap;
 
 use super::symbols::{CallSite, CodePosition, Symbols};
-use crate::binary::{GoBinary, VirtualAddress};
+use crate::binary::{GoBinary, SourceLine, VirtualAddress};
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind};
 
 /// More call sites than a program under trace plausibly has: only garbage return addresses can
@@ -14,7 +16,24 @@ pub struct BinarySymbols<'a, 'data> {
     binary: &'a GoBinary<'data>,
     plan: &'a ProbePlan,
     return_sites: HashMap<SiteId, CodePosition<'data>>,
-    call_sites: HashMap<VirtualAddress, CallSite<'data>>,
+    call_sites: HashMap<VirtualAddress, FoundCallSite<'data>>,
+}
+
+/// A [`CallSite`] whose caller's name may have been put together.
+struct FoundCallSite<'data> {
+    caller: Cow<'data, str>,
+    offset: u64,
+    line: Option<SourceLine<'data>>,
+}
+
+impl FoundCallSite<'_> {
+    fn borrowed(&self) -> CallSite<'_> {
+        CallSite {
+            caller: &self.caller,
+            offset: self.offset,
+            line: self.line,
+        }
+    }
 }
 
 impl<'a, 'data> BinarySymbols<'a, 'data> {
@@ -40,13 +59,13 @@ impl<'a, 'data> BinarySymbols<'a, 'data> {
         })
     }
 
-    fn find_call_site(&self, return_address: VirtualAddress) -> Option<CallSite<'data>> {
+    fn find_call_site(&self, return_address: VirtualAddress) -> Option<FoundCallSite<'data>> {
         // The return address may be the first instruction of another line, or, after a call that
         // never returns, of the next function. The byte before it belongs to the call.
         let call = VirtualAddress(return_address.0.checked_sub(1)?);
         let caller = self.binary.find_function(call)?;
-        Some(CallSite {
-            caller: caller.name,
+        Some(FoundCallSite {
+            caller: self.binary.instantiated_name(&caller),
             offset: return_address.offset_from(caller.start)?,
             line: self.binary.source_line(call),
         })
@@ -69,14 +88,15 @@ impl Symbols for BinarySymbols<'_, '_> {
     }
 
     fn call_site(&mut self, return_address: VirtualAddress) -> Option<CallSite<'_>> {
-        if let Some(call_site) = self.call_sites.get(&return_address) {
-            return Some(*call_site);
+        if !self.call_sites.contains_key(&return_address) {
+            let call_site = self.find_call_site(return_address)?;
+            if self.call_sites.len() >= MAX_CACHED_CALL_SITES {
+                self.call_sites.clear();
+            }
+            self.call_sites.insert(return_address, call_site);
         }
-        let call_site = self.find_call_site(return_address)?;
-        if self.call_sites.len() >= MAX_CACHED_CALL_SITES {
-            self.call_sites.clear();
-        }
-        self.call_sites.insert(return_address, call_site);
-        Some(call_site)
+        self.call_sites
+            .get(&return_address)
+            .map(FoundCallSite::borrowed)
     }
 }

@@ -113,6 +113,7 @@ pub fn write_listed_json(listing: &Listing<'_>, function: &ListedFunction<'_>, o
     let start = function.code.map_or(0, |(start, _)| start.0);
     let record = FunctionRecord {
         name: readable_name(function.name),
+        linker_name: function.linker_name,
         package: &package,
         file: function.declaration.map(|source| source.file),
         line: function.declaration.map(|source| source.line),
@@ -128,7 +129,7 @@ pub fn write_listed_json(listing: &Listing<'_>, function: &ListedFunction<'_>, o
         inlined_into: hosts
             .iter()
             .map(|&(host, copies)| HostRecord {
-                name: listing.host_name(host).map(readable_name),
+                name: listing.host_name(host).map(readable),
                 copies,
             })
             .collect(),
@@ -153,6 +154,7 @@ fn code_of(reason: NotTraced) -> &'static str {
         SkipReason::WritesStackPointer => "writes_stack_pointer",
         SkipReason::TopFrame => "top_frame",
         SkipReason::TailJump => "tail_jump",
+        SkipReason::Wrapper => "wrapper",
         SkipReason::MayRepeat => "may_repeat",
         SkipReason::EntryNotProbeable => "entry_not_probeable",
         SkipReason::Undecodable => "undecodable",
@@ -162,6 +164,7 @@ fn code_of(reason: NotTraced) -> &'static str {
 #[derive(Serialize)]
 struct FunctionRecord<'a> {
     name: Cow<'a, str>,
+    linker_name: &'a str,
     package: &'a str,
     file: Option<&'a str>,
     line: Option<u32>,
@@ -204,4 +207,12 @@ impl SiteRecord {
 struct HostRecord<'a> {
     name: Option<Cow<'a, str>>,
     copies: u32,
+}
+
+/// [`readable_name`] of a name that may be owned.
+fn readable(name: Cow<'_, str>) -> Cow<'_, str> {
+    match name {
+        Cow::Borrowed(name) => readable_name(name),
+        Cow::Owned(name) => Cow::Owned(readable_name(&name).into_owned()),
+    }
 }

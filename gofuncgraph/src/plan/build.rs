@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::num::NonZero;
 use std::thread;
 
@@ -5,6 +6,7 @@ use super::error::{PlanError, PlanWarning, UnmatchedPattern};
 use super::habit;
 use super::inlining::Inlining;
 use super::instruction::cost_of_ret;
+use super::names::{FullNames, Names};
 use super::nearest::nearest_names;
 use super::placement::{EntrySite, Placement, place};
 use super::selection::{Choice, Chooser, Selection, may_attach};
@@ -28,17 +30,22 @@ pub fn plan(
     let functions = (0..binary.function_count())
         .map(|index| binary.function(index))
         .collect::<Result<Vec<_>, _>>()?;
-    let selection = selection.clone().with_names_of(&functions);
+    let full_names = FullNames::of(binary, &functions);
+    let selection = selection
+        .clone()
+        .with_names_of(functions.iter().map(|it| full_names.names_of(it)));
     let chooser = Chooser::new(&selection, binary.main_module());
 
     let mut plan = ProbePlan::default();
     let mut candidates = Vec::new();
     for function in &functions {
-        match chooser.choose(function) {
+        let names = full_names.names_of(function);
+        match chooser.choose(function, names) {
             Choice::NotWanted => {}
-            Choice::Skip(reason) => plan.skipped.push(skipped(function, reason)),
+            Choice::Skip(reason) => plan.skipped.push(skipped(function.start, names, reason)),
             Choice::Attach { is_target } => candidates.push(Candidate {
                 function,
+                names,
                 code: binary
                     .code(function.start..function.end)
                     .unwrap_or_default(),
@@ -52,11 +59,23 @@ pub fn plan(
         (placed, inlining.join())
     });
     let inlining = inlining.unwrap_or_else(|_| Inlining::read(binary));
-    for placed in all_placed {
+    let named = spelled_out(&selection, &candidates);
+    for mut placed in all_placed {
+        let function = placed.candidate.function;
+        if placed.entry.is_ok() && inlining.forwards(function) && !named.contains(&function.start) {
+            placed.entry = Err(SkipReason::Wrapper);
+        }
         plan.add(binary, placed);
     }
     plan.skipped.sort_by_key(|skipped| skipped.start);
-    check_patterns(&plan, &selection, &functions, &inlining, binary)?;
+    check_patterns(
+        &plan,
+        &selection,
+        &functions,
+        &full_names,
+        &inlining,
+        binary,
+    )?;
 
     let (watched, warnings) = watch_sites(binary, &functions);
     plan.warnings.extend(warnings);
@@ -76,17 +95,35 @@ pub fn plan(
     Ok(plan)
 }
 
-fn skipped(function: &Function<'_>, reason: SkipReason) -> SkippedFunction {
+fn skipped(start: VirtualAddress, names: Names<'_>, reason: SkipReason) -> SkippedFunction {
     SkippedFunction {
-        name: function.name.to_owned(),
-        start: function.start,
+        name: names.full().to_owned(),
+        start,
         reason,
     }
+}
+
+/// Wrappers that patterns name, as long as no other function has that name.
+fn spelled_out(selection: &Selection, candidates: &[Candidate<'_>]) -> HashSet<VirtualAddress> {
+    let spelled = |it: &&Candidate<'_>| selection.spells_out(it.names);
+    let (wrappers, others): (Vec<_>, Vec<_>) = candidates
+        .iter()
+        .filter(spelled)
+        .partition(|it| it.function.is_wrapper);
+    let is_taken = |wrapper: &&Candidate<'_>| {
+        let name = readable_name(wrapper.names.full());
+        others
+            .iter()
+            .any(|it| readable_name(it.names.full()) == name)
+    };
+    let free = wrappers.into_iter().filter(|it| !is_taken(it));
+    free.map(|it| it.function.start).collect()
 }
 
 /// A function that is attached if its code allows.
 struct Candidate<'a> {
     function: &'a Function<'a>,
+    names: Names<'a>,
     /// Empty where the file does not have it.
     code: &'a [u8],
     is_target: bool,
@@ -168,17 +205,19 @@ fn split_evenly<'a>(
 impl ProbePlan {
     /// Functions come in the order of addresses.
     fn add(&mut self, binary: &GoBinary<'_>, placed: Placed<'_>) {
-        let function = placed.candidate.function;
+        let Candidate {
+            function, names, ..
+        } = *placed.candidate;
         match sites_of(binary, &placed, self.functions.len()) {
             Ok(sites) => {
                 self.sites.extend(sites);
                 self.functions.push(PlannedFunction {
-                    name: function.name.to_owned(),
+                    name: names.full().to_owned(),
                     start: function.start,
                     is_target: placed.candidate.is_target,
                 });
             }
-            Err(reason) => self.skipped.push(skipped(function, reason)),
+            Err(reason) => self.skipped.push(skipped(function.start, names, reason)),
         }
     }
 }
@@ -190,6 +229,7 @@ pub(super) fn place_one(
 ) -> Result<Vec<Site>, SkipReason> {
     let candidate = Candidate {
         function,
+        names: Names::plain(function.name),
         code: binary
             .code(function.start..function.end)
             .unwrap_or_default(),
@@ -239,24 +279,30 @@ fn sites_of(
 }
 
 /// Every pattern has to give a function to attach.
-fn check_patterns(
+fn check_patterns<'a>(
     plan: &ProbePlan,
     selection: &Selection,
-    functions: &[Function<'_>],
-    inlining: &Inlining<'_>,
-    binary: &GoBinary<'_>,
+    functions: &'a [Function<'a>],
+    full_names: &'a FullNames,
+    inlining: &Inlining<'a>,
+    binary: &'a GoBinary<'a>,
 ) -> Result<(), PlanError> {
+    let mut attached = plan.functions.iter().peekable();
+    let attached: Vec<Names<'_>> = functions
+        .iter()
+        .filter(|function| attached.next_if(|it| it.start == function.start).is_some())
+        .map(|function| full_names.names_of(function))
+        .collect();
     let unmatched: Vec<_> = selection
         .targets
         .iter()
         .chain(&selection.wildcards)
         .filter(|pattern| {
-            !plan
-                .functions
+            !attached
                 .iter()
-                .any(|it| pattern.matches(&it.name) && may_attach(pattern, &it.name))
+                .any(|it| it.match_pattern(pattern) && may_attach(pattern, it.linker))
         })
-        .map(|pattern| explain(pattern, plan, functions, inlining, binary))
+        .map(|pattern| explain(pattern, plan, functions, full_names, inlining, binary))
         .collect();
     if !unmatched.is_empty() {
         return Err(PlanError::Unmatched(unmatched));
@@ -270,19 +316,20 @@ fn check_patterns(
 }
 
 /// Says of a pattern that gives nothing what it matches, else what it may have meant.
-fn explain(
+fn explain<'a>(
     pattern: &Pattern,
     plan: &ProbePlan,
-    functions: &[Function<'_>],
-    inlining: &Inlining<'_>,
-    binary: &GoBinary<'_>,
+    functions: &'a [Function<'a>],
+    full_names: &'a FullNames,
+    inlining: &Inlining<'a>,
+    binary: &'a GoBinary<'a>,
 ) -> UnmatchedPattern {
     /// Skipped functions to name.
     const EXAMPLES: usize = 3;
 
     let matches: Vec<_> = functions
         .iter()
-        .filter(|function| pattern.matches(function.name))
+        .filter(|function| full_names.names_of(function).match_pattern(pattern))
         .collect();
     let reasons = count_reasons(matches.iter().map(|function| {
         plan.skipped
@@ -294,7 +341,8 @@ fn explain(
     let mut instead = None;
     let names: Vec<_> = if matches.is_empty() {
         let inlined = inlining.names();
-        let names = functions.iter().map(|it| it.name).chain(inlined);
+        let names = functions.iter().map(|it| full_names.names_of(it).full());
+        let names = names.chain(inlined);
         instead = habit::instead_of(pattern.as_str(), names.clone(), binary.main_package())
             .or_else(|| {
                 let declared = functions
@@ -304,7 +352,10 @@ fn explain(
             });
         nearest_names(pattern.as_str(), names)
     } else {
-        let mut names: Vec<_> = matches.iter().map(|it| it.name).collect();
+        let mut names: Vec<_> = matches
+            .iter()
+            .map(|it| full_names.names_of(it).full())
+            .collect();
         names.dedup();
         names.truncate(EXAMPLES);
         names

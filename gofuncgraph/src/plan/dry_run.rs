@@ -119,7 +119,7 @@ impl ProbePlan {
 impl fmt::Display for InstructionCost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Emulated => "emulated",
+            Self::Emulated | Self::EmulatedStackCheck => "emulated",
             Self::SingleStepped | Self::SingleSteppedRet => "single-stepped",
         })
     }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::selection::{Chooser, Selection, may_attach};
-use super::{Pattern, PlanWarning, PlannedFunction};
+use super::{Pattern, PlanWarning, PlannedFunction, wrapper};
 use crate::binary::{
-    GoBinary, InlinedCalls, InlinedFunction, SourceLine, package_of, readable_name,
+    Function, GoBinary, InlinedCalls, InlinedFunction, SourceLine, package_of, readable_name,
 };
 
 /// Functions that are named of those that have copies of another in their code.
@@ -182,6 +182,11 @@ impl<'a> Inlining<'a> {
             calls,
             problem,
         }
+    }
+
+    /// Whether `function` is a wrapper that calls what it wraps.
+    pub(super) fn forwards(&self, function: &Function<'_>) -> bool {
+        wrapper::forwards(self.binary, function, &self.calls)
     }
 
     /// Functions that exist only inlined.

@@ -1,11 +1,14 @@
 //! Every function of a program and what tracing it would take, whatever a selection says.
 
+use std::borrow::Cow;
+
 use super::build::place_one;
 use super::error::{PlanError, UnmatchedPattern};
 use super::habit;
+use super::names::{FullNames, Names};
 use super::nearest::nearest_names;
 use super::selection::skip_always;
-use super::{Pattern, Site, SkipReason};
+use super::{Pattern, Site, SkipReason, wrapper};
 use crate::binary::{
     Function, GoBinary, InlinedCalls, InlinedFunction, SourceLine, VirtualAddress, readable_name,
 };
@@ -34,8 +37,10 @@ pub enum NotTraced {
 /// A function, and what tracing it would take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedFunction<'a> {
-    /// Full Go name, as pclntab has it.
+    /// Full Go name, with the types it was made for where they are known.
     pub name: &'a str,
+    /// The name that pclntab has.
+    pub linker_name: &'a str,
     /// Where it is declared, where the tables tell.
     pub declaration: Option<SourceLine<'a>>,
     /// Its code, without padding; `None` if it exists only inlined.
@@ -47,14 +52,18 @@ pub struct ListedFunction<'a> {
 }
 
 enum Entry<'a> {
-    WithCode { function: Function<'a>, size: u64 },
+    WithCode {
+        function: Function<'a>,
+        name: Cow<'a, str>,
+        size: u64,
+    },
     Inlined(&'a InlinedFunction<'a>),
 }
 
 impl<'a> Entry<'a> {
-    fn name(&self) -> &'a str {
+    fn name(&self) -> &str {
         match self {
-            Self::WithCode { function, .. } => function.name,
+            Self::WithCode { name, .. } => name,
             Self::Inlined(function) => function.name,
         }
     }
@@ -90,8 +99,9 @@ impl<'a> Listing<'a> {
             .map(|index| binary.function(index))
             .collect::<Result<Vec<_>, _>>()?;
         let without_code = inlined.functions().iter().filter(|it| !it.has_code);
-        let names = functions.iter().map(|it| it.name);
-        let names = names.chain(without_code.clone().map(|it| it.name));
+        let full_names = FullNames::of(binary, &functions);
+        let names = functions.iter().map(|it| full_names.names_of(it));
+        let names = names.chain(without_code.clone().map(|it| Names::plain(it.name)));
         let patterns = named_exactly(patterns, names.clone());
         let declared = functions
             .iter()
@@ -102,30 +112,34 @@ impl<'a> Listing<'a> {
                     .filter_map(|it| Some((it.declaration?, it.name))),
             );
         check_patterns(&patterns, names, declared, binary.main_package())?;
-        let wanted = |name: &str| {
-            patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))
+        let wanted = |names: Names<'_>| {
+            patterns.is_empty() || patterns.iter().any(|pattern| names.match_pattern(pattern))
         };
         let mut entries: Vec<Entry<'a>> = functions
             .iter()
-            .filter(|function| wanted(function.name))
+            .filter(|function| wanted(full_names.names_of(function)))
             .map(|function| Entry::WithCode {
                 function: *function,
+                name: binary.instantiated_name(function),
                 size: binary.code_size(function),
             })
             .chain(
                 without_code
-                    .filter(|function| wanted(function.name))
+                    .filter(|function| wanted(Names::plain(function.name)))
                     .map(Entry::Inlined),
             )
             .collect();
         match order {
             ListOrder::Name => {
-                entries.sort_by(|one, other| one.name().cmp(other.name()));
+                entries.sort_by_cached_key(|entry| readable_name(entry.name()).into_owned());
             }
             // They are, by construction.
             ListOrder::Address => {}
             ListOrder::Size => {
-                entries.sort_by_key(|entry| (std::cmp::Reverse(entry.size()), entry.name()));
+                entries.sort_by(|one, other| {
+                    let sizes = other.size().cmp(&one.size());
+                    sizes.then_with(|| one.name().cmp(other.name()))
+                });
             }
         }
         Ok(Self {
@@ -136,21 +150,23 @@ impl<'a> Listing<'a> {
     }
 
     /// Each function in turn.
-    pub fn functions(&self) -> impl Iterator<Item = ListedFunction<'a>> + '_ {
+    pub fn functions(&self) -> impl Iterator<Item = ListedFunction<'_>> {
         self.entries.iter().map(|entry| match entry {
-            Entry::WithCode { function, size } => ListedFunction {
-                name: function.name,
+            Entry::WithCode {
+                function,
+                name,
+                size,
+            } => ListedFunction {
+                name,
+                linker_name: function.name,
                 declaration: self.binary.declaration(function.index),
                 code: Some((function.start, *size)),
-                sites: match skip_always(function) {
-                    Some(reason) => Err(reason),
-                    None => place_one(self.binary, function),
-                }
-                .map_err(NotTraced::Skipped),
+                sites: self.sites(function).map_err(NotTraced::Skipped),
                 inlined: self.inlined.find(function.name),
             },
             Entry::Inlined(function) => ListedFunction {
                 name: function.name,
+                linker_name: function.name,
                 declaration: function.declaration,
                 code: None,
                 sites: Err(NotTraced::InlinedEverywhere),
@@ -159,18 +175,30 @@ impl<'a> Listing<'a> {
         })
     }
 
+    fn sites(&self, function: &Function<'_>) -> Result<Vec<Site>, SkipReason> {
+        if let Some(reason) = skip_always(function) {
+            return Err(reason);
+        }
+        let sites = place_one(self.binary, function)?;
+        if wrapper::forwards(self.binary, function, self.inlined) {
+            return Err(SkipReason::Wrapper);
+        }
+        Ok(sites)
+    }
+
     /// The name of the function `index`, which [`InlinedFunction::hosts`] has.
-    pub fn host_name(&self, index: usize) -> Option<&'a str> {
-        Some(self.binary.function(index).ok()?.name)
+    pub fn host_name(&self, index: usize) -> Option<Cow<'a, str>> {
+        let function = self.binary.function(index).ok()?;
+        Some(self.binary.instantiated_name(&function))
     }
 }
 
 /// A pattern that is a function's name means that function alone.
 fn named_exactly<'name>(
     patterns: &[Pattern],
-    names: impl Iterator<Item = &'name str> + Clone,
+    names: impl Iterator<Item = Names<'name>> + Clone,
 ) -> Vec<Pattern> {
-    let exact = |pattern: &Pattern| names.clone().any(|name| pattern.spells(name));
+    let exact = |pattern: &Pattern| names.clone().any(|it| it.are_spelled_by(pattern));
     patterns
         .iter()
         .map(|pattern| {
@@ -185,21 +213,25 @@ fn named_exactly<'name>(
 
 fn check_patterns<'name>(
     patterns: &[Pattern],
-    names: impl Iterator<Item = &'name str> + Clone,
+    names: impl Iterator<Item = Names<'name>> + Clone,
     declared: impl Iterator<Item = (SourceLine<'name>, &'name str)> + Clone,
     main_package: Option<&str>,
 ) -> Result<(), PlanError> {
     let unmatched: Vec<_> = patterns
         .iter()
-        .filter(|pattern| !names.clone().any(|name| pattern.matches(name)))
+        .filter(|pattern| !names.clone().any(|it| it.match_pattern(pattern)))
         .map(|pattern| UnmatchedPattern {
             pattern: pattern.to_string(),
             reasons: Vec::new(),
             inlined: Vec::new(),
             inlined_count: 0,
-            instead: habit::instead_of(pattern.as_str(), names.clone(), main_package)
-                .or_else(|| habit::at_line(pattern.as_str(), declared.clone())),
-            names: nearest_names(pattern.as_str(), names.clone())
+            instead: habit::instead_of(
+                pattern.as_str(),
+                names.clone().map(Names::full),
+                main_package,
+            )
+            .or_else(|| habit::at_line(pattern.as_str(), declared.clone())),
+            names: nearest_names(pattern.as_str(), names.clone().map(Names::full))
                 .into_iter()
                 .map(|name| readable_name(name).into_owned())
                 .collect(),

@@ -12,12 +12,14 @@ mod habit;
 mod inlining;
 mod instruction;
 mod listing;
+mod names;
 mod nearest;
 mod pattern;
 mod placement;
 mod selection;
 mod skip;
 mod watch;
+mod wrapper;
 
 pub use build::plan;
 pub use error::{PlanError, PlanWarning, UnmatchedPattern};
@@ -75,6 +77,9 @@ pub enum ReasonSite {
 pub enum InstructionCost {
     /// The kernel emulates it: cheap.
     Emulated,
+    /// The same, for the branch of the stack check: where it is taken no call begins, but the stack
+    /// is made larger first, and the check comes again.
+    EmulatedStackCheck,
     /// The kernel single-steps a copy of it: a second exception.
     SingleStepped,
     /// The same, for a RET that takes nothing off the stack but its return address: where the
@@ -85,7 +90,7 @@ pub enum InstructionCost {
 impl InstructionCost {
     /// Whether it is the cheap one.
     pub fn is_emulated(self) -> bool {
-        self == Self::Emulated
+        matches!(self, Self::Emulated | Self::EmulatedStackCheck)
     }
 }
 
@@ -105,7 +110,7 @@ pub struct Site {
 /// A function that will be attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedFunction {
-    /// Full Go name.
+    /// Full Go name, with the types it was made for where they are known.
     pub name: String,
     /// First instruction.
     pub start: VirtualAddress,

@@ -1,14 +1,14 @@
 use std::fmt;
 
-use crate::binary::readable_name;
+use crate::binary::{readable_name, unescaped_name};
 
 /// What Go's own tools print for the type arguments of a generic function.
 const ANY_TYPE_ARGUMENTS: &str = "[...]";
 
 /// A glob over full Go names: `*` stands for any text, `?` for one character, and
-/// everything else for itself. `[...]` also stands for the type arguments that pclntab has in its
-/// place since Go 1.21 (`[go.shape.int]`). What the linker escapes in names, as in `yaml%2ev3`, may
-/// be written either way.
+/// everything else for itself. `[...]` also stands for any type arguments. What the linker escapes in
+/// names, as in `yaml%2ev3`, and the shapes it has for type arguments since Go 1.21
+/// (`[go.shape.int]`), may be written as they are shown or as the linker writes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     written: String,
@@ -23,7 +23,7 @@ impl Pattern {
     /// The pattern that `text` spells; every text is one.
     pub fn new(text: impl Into<String>) -> Self {
         let written = text.into();
-        let text = readable_name(&written).into_owned();
+        let text = unescaped_name(&written).into_owned();
         let literal_prefix_bytes = text.find(['*', '?']).unwrap_or(text.len());
         Self {
             instantiated: text
@@ -56,7 +56,7 @@ impl Pattern {
 
     /// Whether it is spelled as `name`, whatever its `*` would stand for.
     pub fn spells(&self, name: &str) -> bool {
-        self.text == readable_name(name)
+        self.text == unescaped_name(name) || self.text == readable_name(name)
     }
 
     /// What stands before the first `*` or `?`, without escapes.
@@ -69,12 +69,17 @@ impl Pattern {
     /// Whether the whole of `name` fits. Takes at most time proportional to the product of the
     /// two lengths, whatever the pattern.
     pub fn matches(&self, name: &str) -> bool {
-        let name = &*readable_name(name);
-        self.matches_as_written(name)
+        let written = unescaped_name(name);
+        if self.matches_as_written(&written)
             || self
                 .instantiated
                 .as_ref()
-                .is_some_and(|instantiated| instantiated.matches_as_written(name))
+                .is_some_and(|instantiated| instantiated.matches_as_written(&written))
+        {
+            return true;
+        }
+        let shown = readable_name(name);
+        shown.len() != written.len() && self.matches_as_written(&shown)
     }
 
     fn matches_as_written(&self, name: &str) -> bool {
@@ -206,6 +211,25 @@ mod tests {
         assert!(matches("main.Map[...].func*", &format!("{name}.func1")));
         assert!(!matches("main.Map[...]", "main.Map"));
         assert!(!matches("main.Map[...]", &format!("{name}.func1")));
+    }
+
+    #[test]
+    fn shapes_may_be_written_as_they_are_shown_or_as_the_linker_does() {
+        let name = "a%2eb.(*Map[go.shape.int,go.shape.string]).get";
+        for pattern in [
+            "a.b.(*Map[go.shape.int,go.shape.string]).get",
+            "a%2eb.(*Map[go.shape.int,*]).get",
+            "a.b.(*Map[...]).get",
+            "a.b.(*Map[?..]).get",
+        ] {
+            assert!(matches(pattern, name), "{pattern}");
+        }
+        assert!(!matches("a.b.(*Map[go.shape.string,*]).get", name));
+        assert!(!matches("a.b.(*Map[int,string]).get", name));
+        assert!(Pattern::new("a.b.(*Map[...]).get").spells(name));
+        let literal = Pattern::new("a.b.(*Map[...]).get").into_name();
+        assert!(literal.matches(name));
+        assert!(!literal.matches("a%2eb.(*Map[go.shape.int]).set"));
     }
 
     #[test]

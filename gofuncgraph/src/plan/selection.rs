@@ -1,4 +1,5 @@
 use super::Pattern;
+use super::names::Names;
 use super::skip::SkipReason;
 use crate::binary::Function;
 use crate::cli::PatternSettings;
@@ -44,19 +45,29 @@ pub(super) enum Choice {
 }
 
 impl Selection {
-    /// Lets every pattern that is the name of one of `functions` mean that function alone.
-    pub(super) fn with_names_of(mut self, functions: &[Function<'_>]) -> Self {
+    /// Lets every pattern that is the name of one of the functions mean that function alone.
+    pub(super) fn with_names_of<'a>(
+        mut self,
+        functions: impl Iterator<Item = Names<'a>> + Clone,
+    ) -> Self {
         for patterns in [&mut self.wildcards, &mut self.targets, &mut self.excludes] {
             for pattern in patterns {
                 let is_exact = !pattern.is_name()
                     && pattern.as_str().contains("(*")
-                    && functions.iter().any(|it| pattern.spells(it.name));
+                    && functions.clone().any(|names| names.are_spelled_by(pattern));
                 if is_exact {
                     *pattern = pattern.clone().into_name();
                 }
             }
         }
         self
+    }
+
+    /// Whether what is shown has a pattern that is the name, and means nothing else.
+    pub(super) fn spells_out(&self, names: Names<'_>) -> bool {
+        let patterns = self.targets.iter().chain(&self.wildcards);
+        let mut spelled = patterns.filter(|pattern| pattern.is_name());
+        spelled.any(|pattern| names.are_spelled_by(pattern))
     }
 }
 
@@ -76,20 +87,19 @@ impl<'selection> Chooser<'selection> {
         }
     }
 
-    /// Decides by name and flags alone.
-    pub(super) fn choose(&self, function: &Function<'_>) -> Choice {
-        let name = function.name;
+    /// Decides by names and flags alone.
+    pub(super) fn choose(&self, function: &Function<'_>, names: Names<'_>) -> Choice {
         let (wanted, allowed, is_target) = match &self.main_module {
             Some(module) => {
-                let wanted = module.contains(name);
-                (wanted, !is_runtime_internal(name), wanted)
+                let wanted = module.contains(names.linker);
+                (wanted, !is_runtime_internal(names.linker), wanted)
             }
-            None => self.ask_patterns(name),
+            None => self.ask_patterns(names),
         };
         if !wanted {
             return Choice::NotWanted;
         }
-        match (self.skip_by_name(name, allowed)).or_else(|| skip_always(function)) {
+        match (self.skip_by_name(names, allowed)).or_else(|| skip_always(function)) {
             Some(reason) => Choice::Skip(reason),
             None => Choice::Attach { is_target },
         }
@@ -97,9 +107,9 @@ impl<'selection> Chooser<'selection> {
 
     /// Whether a pattern matches, whether one does that may reach into the runtime, and whether
     /// the function is a target.
-    fn ask_patterns(&self, name: &str) -> (bool, bool, bool) {
-        let targets = Answer::of(&self.selection.targets, name);
-        let wildcards = Answer::of(&self.selection.wildcards, name);
+    fn ask_patterns(&self, names: Names<'_>) -> (bool, bool, bool) {
+        let targets = Answer::of(&self.selection.targets, names);
+        let wildcards = Answer::of(&self.selection.wildcards, names);
         let any_can_start = self.selection.targets.is_empty();
         (
             targets != Answer::NoMatch || wildcards != Answer::NoMatch,
@@ -108,10 +118,11 @@ impl<'selection> Chooser<'selection> {
         )
     }
 
-    fn skip_by_name(&self, name: &str, allowed: bool) -> Option<SkipReason> {
-        if self.selection.excludes.iter().any(|it| it.matches(name)) {
+    fn skip_by_name(&self, names: Names<'_>, allowed: bool) -> Option<SkipReason> {
+        let mut excludes = self.selection.excludes.iter();
+        if excludes.any(|pattern| names.match_pattern(pattern)) {
             Some(SkipReason::Excluded)
-        } else if self.selection.exclude_vendor && name.contains("/vendor/") {
+        } else if self.selection.exclude_vendor && names.linker.contains("/vendor/") {
             Some(SkipReason::Vendored)
         } else if !allowed {
             Some(SkipReason::RuntimeInternal)
@@ -122,14 +133,15 @@ impl<'selection> Chooser<'selection> {
 
     /// Whether a function of this name is chosen, and would be attached unless its code forbids it.
     pub(super) fn wants_name(&self, name: &str) -> bool {
+        let names = Names::plain(name);
         let (wanted, allowed) = match &self.main_module {
             Some(module) => (module.contains(name), !is_runtime_internal(name)),
             None => {
-                let (wanted, allowed, _) = self.ask_patterns(name);
+                let (wanted, allowed, _) = self.ask_patterns(names);
                 (wanted, allowed)
             }
         };
-        wanted && self.skip_by_name(name, allowed).is_none()
+        wanted && self.skip_by_name(names, allowed).is_none()
     }
 }
 
@@ -143,10 +155,10 @@ enum Answer {
 }
 
 impl Answer {
-    fn of(patterns: &[Pattern], name: &str) -> Self {
+    fn of(patterns: &[Pattern], names: Names<'_>) -> Self {
         let mut answer = Self::NoMatch;
-        for pattern in patterns.iter().filter(|pattern| pattern.matches(name)) {
-            if may_attach(pattern, name) {
+        for pattern in patterns.iter().filter(|it| names.match_pattern(it)) {
+            if may_attach(pattern, names.linker) {
                 return Self::Match;
             }
             answer = Self::MatchOutsideOnly;
@@ -270,7 +282,7 @@ mod tests {
     }
 
     fn choose(selection: &Selection, name: &str) -> Choice {
-        Chooser::new(selection, None).choose(&function(name, 0))
+        Chooser::new(selection, None).choose(&function(name, 0), Names::plain(name))
     }
 
     const TARGET: Choice = Choice::Attach { is_target: true };
@@ -303,7 +315,9 @@ mod tests {
     #[test]
     fn without_patterns_the_main_module_is_meant() {
         let selection = Selection::default();
-        let choose = |module, name| Chooser::new(&selection, module).choose(&function(name, 0));
+        let choose = |module, name| {
+            Chooser::new(&selection, module).choose(&function(name, 0), Names::plain(name))
+        };
         let module = Some("example.com/foo.v2");
         for name in [
             "main.main",
@@ -397,7 +411,9 @@ mod tests {
             wildcards: patterns(&["*", "runtime.*"]),
             ..Selection::default()
         };
-        let choose = |name, flags| Chooser::new(&selection, None).choose(&function(name, flags));
+        let choose = |name, flags| {
+            Chooser::new(&selection, None).choose(&function(name, flags), Names::plain(name))
+        };
         assert_eq!(choose("math.f", 4), Choice::Skip(SkipReason::Assembly));
         assert_eq!(
             choose("math.f", 2),

@@ -24,6 +24,9 @@ pub enum SkipReason {
     /// Leaves by a jump into another function, whose RET returns for both: how the compiler
     /// adapts promoted methods and calling conventions.
     TailJump,
+    /// Made by the compiler to call another function, which is shown for both, and not named itself:
+    /// method values, promoted methods, calling conventions, `go` and `defer` with arguments.
+    Wrapper,
     /// A loop of the function jumps to its entry site.
     MayRepeat,
     /// The kernel refuses a probe on the instruction at its entry site.
@@ -42,6 +45,7 @@ impl SkipReason {
                 Some("begin the pattern with the package's name, for instance 'runtime.*'")
             }
             Self::TailJump => Some("trace the function that it wraps"),
+            Self::Wrapper => Some("trace the function that it calls, or give its whole name"),
             Self::Watched
             | Self::NotGo
             | Self::Assembly
@@ -66,6 +70,7 @@ impl fmt::Display for SkipReason {
             Self::WritesStackPointer => "writes SP",
             Self::TopFrame => "top frame",
             Self::TailJump => "leaves by a tail jump",
+            Self::Wrapper => "wrapper of another function",
             Self::MayRepeat => "may repeat: a loop jumps to its entry",
             Self::EntryNotProbeable => "entry instruction cannot be probed",
             Self::Undecodable => "undecodable code",

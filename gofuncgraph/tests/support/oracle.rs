@@ -49,10 +49,10 @@ pub fn round(oracle: &mut Program) -> Truth {
     truth
 }
 
-/// The name under which the oracle counts calls of a traced function: what shapes generic code
-/// was made for is left out, and what the compiler adds to reach it is not counted.
+/// The name under which the oracle counts calls of a traced function: what types generic code
+/// was made for is left out.
 pub fn counted_name(name: &str) -> String {
-    match (name.find("[go.shape."), name.rfind(']')) {
+    match (name.find('['), name.rfind(']')) {
         (Some(open), Some(close)) => format!("{}[...]{}", &name[..open], &name[close + 1..]),
         _ => name.to_owned(),
     }
