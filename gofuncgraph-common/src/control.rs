@@ -101,6 +101,8 @@ pub mod site_flags {
     pub const FATAL_ERROR: u32 = 1 << 10;
     /// All that tell why something will end.
     pub const REASONS: u32 = PANIC | GOEXIT | EXIT | FATAL_PANIC | FATAL_ERROR;
+    /// The instruction is the branch of the stack check: where it is taken, no call begins.
+    pub const STACK_CHECK: u32 = 1 << 11;
 }
 
 /// What a site is at the moment; indexed by the cookie. May change while tracing.

@@ -38,6 +38,9 @@ const WATCHED: u32 = site_flags::RECOVERY
     | site_flags::REASONS
     | site_flags::MUTED;
 
+/// CF and ZF: what a branch that asks for "below or equal" is taken by.
+const BELOW_OR_EQUAL: u64 = 1 << 0 | 1 << 6;
+
 #[inline(always)]
 pub fn handle(ctx: &ProbeContext) {
     stack::keep_on_task();
@@ -55,6 +58,10 @@ pub fn handle(ctx: &ProbeContext) {
     let flags = state.flags;
     // SAFETY: the context of a uprobe program is a readable pt_regs.
     let regs = unsafe { &*ctx.regs };
+    if flags & site_flags::STACK_CHECK != 0 && regs.eflags & BELOW_OR_EQUAL != 0 {
+        // The call comes again, with more stack or after others had their turn.
+        return;
+    }
     if flags & WATCHED != 0 {
         if flags & site_flags::RECOVERY != 0 {
             watch::handle_recovery(control, regs, site);

@@ -108,6 +108,16 @@ fn every_call_is_traced_in_plain_programs() {
         .for_each(every_call_is_traced);
 }
 
+/// Entries are at the branch of the stack check, which is taken before a stack grows and when a
+/// goroutine is preempted.
+#[test]
+fn every_call_is_traced_in_programs_of_older_releases() {
+    every_call_is_traced(Variant {
+        toolchain: "go1.20.14",
+        flavor: Flavor::Plain,
+    });
+}
+
 #[test]
 fn every_call_is_traced_in_programs_without_symbols() {
     releases(Flavor::NoSymbols)

@@ -14,7 +14,7 @@ use gofuncgraph_common::{
 
 use crate::binary::RuntimeOffsets;
 use crate::cli::RetChoice;
-use crate::plan::{ProbePlan, ReasonSite, SiteId, SiteKind};
+use crate::plan::{InstructionCost, ProbePlan, ReasonSite, SiteId, SiteKind};
 
 use super::calibration::Calibration;
 use super::error::with_causes;
@@ -390,6 +390,15 @@ impl Tracer {
 
 /// What a site is from the beginning.
 pub(super) fn flags_of(plan: &ProbePlan, id: SiteId) -> u32 {
+    let site = plan.sites.get(id.0 as usize);
+    let stack_check = match site.map(|site| site.cost) {
+        Some(InstructionCost::EmulatedStackCheck) => site_flags::STACK_CHECK,
+        _ => 0,
+    };
+    stack_check | kind_flags_of(plan, id)
+}
+
+fn kind_flags_of(plan: &ProbePlan, id: SiteId) -> u32 {
     match plan.sites.get(id.0 as usize).map(|site| site.kind) {
         Some(SiteKind::Entry(function) | SiteKind::Return(function)) => {
             let function = plan.functions.get(function.0 as usize);

@@ -10,8 +10,9 @@ use crate::cli::PlacementChoice;
 /// Which instructions probes are put on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
-    /// Entry at the `push %rbp` that follows the stack check, else at the first emulated
-    /// instruction, or the RET of a straight line, where that is exact, else at the first instruction; exit at every RET. An
+    /// Entry at the `push %rbp` that follows the stack check; where something else follows, as before
+    /// Go 1.21, at the branch of the check, which counts where it is not taken. Without a check at the first emulated
+    /// instruction, or the RET of a straight line, where that is exact, else at the first instruction. Exit at every RET. An
     /// entry counts once per call, and mostly on an emulated instruction.
     #[default]
     Standard,
@@ -52,7 +53,8 @@ pub(super) fn place(
     let end = start
         .checked_add(u64::from(length))
         .ok_or(SkipReason::Undecodable)?;
-    let after_check = length_of_stack_check(code, start);
+    let check = stack_check(code, start);
+    let after_check = check.map_or(0, |check| check.end);
     let standard_site = start + u64::from(after_check);
     let probed = match placement {
         Placement::Standard => after_check,
@@ -73,8 +75,20 @@ pub(super) fn place(
         let offset = offset_from(start, instruction.ip());
         if offset == probed && !instruction.is_invalid() {
             let bytes = bytes_at(code, offset, instruction.len());
-            let cost = probe_cost(bytes).ok_or(SkipReason::EntryNotProbeable)?;
-            entry = Some(EntrySite { offset, cost });
+            let cost = probe_cost(bytes);
+            entry = Some(match (check, cost) {
+                (Some(check), cost)
+                    if placement == Placement::Standard
+                        && cost != Some(InstructionCost::Emulated) =>
+                {
+                    EntrySite {
+                        offset: check.branch,
+                        cost: InstructionCost::EmulatedStackCheck,
+                    }
+                }
+                (_, Some(cost)) => EntrySite { offset, cost },
+                (_, None) => return Err(SkipReason::EntryNotProbeable),
+            });
         }
         match instruction.flow_control() {
             FlowControl::Next | FlowControl::Call | FlowControl::IndirectCall => {}
@@ -142,10 +156,18 @@ fn is_switch(jump: &Instruction) -> bool {
     jump.memory_index() != Register::None && jump.memory_index_scale() == 8
 }
 
-/// Bytes of the comparison of SP with the stack guard, and of the branch that calls for more
-/// stack, at the start of a function; 0 where there is none
+/// Where the comparison of SP with the stack guard at the start of a function ends, from its start.
+#[derive(Clone, Copy)]
+struct StackCheck {
+    /// The branch that is taken to the call for more stack. SP still points at the return address there.
+    branch: u32,
+    /// The instruction behind it.
+    end: u32,
+}
+
+/// The check that the function begins with, if it does
 /// (Go: cmd/internal/obj/x86/obj6.go, `stacksplit`).
-fn length_of_stack_check(code: &[u8], start: u64) -> u32 {
+fn stack_check(code: &[u8], start: u64) -> Option<StackCheck> {
     let mut decoder = Decoder::with_ip(BITNESS, code, start, DecoderOptions::NONE);
     let mut next = || match decoder.can_decode() {
         true => decoder.decode(),
@@ -164,12 +186,12 @@ fn length_of_stack_check(code: &[u8], start: u64) -> u32 {
     } else {
         None
     };
-    match checked {
-        Some(branch) if matches!(branch.code(), Code::Jbe_rel8_64 | Code::Jbe_rel32_64) => {
-            offset_from(start, branch.next_ip())
-        }
-        _ => 0,
-    }
+    checked
+        .filter(|branch| matches!(branch.code(), Code::Jbe_rel8_64 | Code::Jbe_rel32_64))
+        .map(|branch| StackCheck {
+            branch: offset_from(start, branch.ip()),
+            end: offset_from(start, branch.next_ip()),
+        })
 }
 
 /// `cmp guard(%r14), register`, where the guard is `stackguard0` or `stackguard1` of g.

@@ -1,4 +1,4 @@
-use super::InstructionCost::{Emulated, SingleStepped, SingleSteppedRet};
+use super::InstructionCost::{Emulated, EmulatedStackCheck, SingleStepped, SingleSteppedRet};
 use super::*;
 
 const START: u64 = 0x40_1000;
@@ -165,13 +165,35 @@ fn a_function_that_never_returns_keeps_its_entry() {
 }
 
 #[test]
-fn older_prologues_are_single_stepped_after_the_check() {
-    let code = [
-        0x49, 0x3b, 0x66, 0x10, 0x76, 0x05, // cmp, jbe
-        0x48, 0x83, 0xec, 0x18, // sub rsp, 0x18
-        0xc3, 0xe8, 0, 0, 0, 0, 0xeb, 0xee,
+fn older_prologues_are_probed_at_the_branch_of_the_check() {
+    let small: &[u8] = &[0x49, 0x3b, 0x66, 0x10]; // cmp rsp, [r14+0x10]
+    let large: &[u8] = &[0x4c, 0x8d, 0x64, 0x24, 0x80, 0x4d, 0x3b, 0x66, 0x10];
+    let huge: &[u8] = &[
+        0x49, 0x89, 0xe4, // mov r12, rsp
+        0x49, 0x81, 0xec, 0x00, 0x00, 0x01, 0x00, // sub r12, 0x10000
+        0x72, 0x0b, // jb to the call for more stack
+        0x4d, 0x3b, 0x66, 0x10,
     ];
-    assert_eq!(standard(&code), Ok((at(6, SingleStepped), vec![10])));
+    let near: &[u8] = &[0x76, 0x05];
+    let far: &[u8] = &[0x0f, 0x86, 0x05, 0, 0, 0];
+    let frame: &[u8] = &[0x48, 0x83, 0xec, 0x18, 0xc3]; // sub rsp, 0x18; ret
+    for check in [small, large, huge] {
+        for branch in [near, far] {
+            let mut code = [check, branch, frame, CALL].concat();
+            let back = -(code.len() as i64 + 2);
+            code.extend([0xeb, back as i8 as u8]);
+            let site = check.len() as u32;
+            let ret = site + branch.len() as u32 + 4;
+            assert_eq!(
+                standard(&code),
+                Ok((at(site, EmulatedStackCheck), vec![ret]))
+            );
+            assert_eq!(
+                placed(&code, Placement::Classic),
+                Ok((at(0, SingleStepped), vec![ret]))
+            );
+        }
+    }
 }
 
 #[test]
