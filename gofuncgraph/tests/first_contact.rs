@@ -118,6 +118,10 @@ fn something_else_stands_where_the_program_should() {
             "; file and function are words of their own: gofuncgraph ./server main.held",
         ),
         (&["live", "./server"], "or gofuncgraph -p PID '*handle'"),
+        (
+            &["main.held"],
+            "; a function stands behind the program's file: gofuncgraph ./PROGRAM main.held",
+        ),
         (&["top"], "gofuncgraph report gofuncgraph.rec"),
         (
             &["./cmd/server"],
@@ -278,6 +282,18 @@ fn what_the_shell_makes_of_patterns_without_quotes() {
         last.starts_with("there are files main.go, main_test.go here: quote patterns"),
         "{said}"
     );
+}
+
+#[test]
+fn what_the_shell_makes_of_an_option_without_quotes() {
+    let place = Place::new();
+    for name in ["main.go", "main_test.go"] {
+        place.write(name, "package main\n");
+    }
+    let words = ["-u", "main.go", "main_test.go", "./server", "main.held"];
+    let advice = "patterns need quotes, as in -u '*handle', else the shell puts names of files in \
+                  their place";
+    place.advised(&words, UNSUPPORTED, advice);
 }
 
 #[test]

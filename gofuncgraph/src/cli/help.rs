@@ -6,7 +6,7 @@ Print call trees of a running Go program, with wall times.
 
 Usage: gofuncgraph [OPTIONS] <BINARY> [TARGET]...     every process of a program
        gofuncgraph [OPTIONS] -p <PID> [TARGET]...     one process
-       gofuncgraph [OPTIONS] [TARGET]... -- <COMMAND> launch a program
+       gofuncgraph [OPTIONS] [TARGET]... -- <COMMAND> launch it
        gofuncgraph record|replay|report|diff|check|list|man|completions ...
 
   -u, --uprobe-wildcards <GLOB>  Also show these functions, as in -u 'net/http*'
@@ -199,7 +199,7 @@ mod tests {
         }
         let options = SHORT_HELP.lines().filter_map(|line| {
             let (_, rest) = line.split_once("--")?;
-            (line.starts_with("  ") && line.trim_start().starts_with('-'))
+            (line.starts_with("  -") || line.starts_with("      --"))
                 .then(|| rest.split(' ').next().unwrap_or_default())
         });
         let options: Vec<&str> = options.collect();

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::SessionError;
+use crate::binary::BinaryError;
 use crate::cli;
 use crate::plan::PlanError;
 
@@ -21,6 +22,10 @@ pub(super) fn with_advice(error: SessionError, program: &Path, targets: &[String
             instead_of_missing(program, targets)
         }
         SessionError::NotAFile { .. } if program.is_dir() => in_directory(program),
+        SessionError::Binary {
+            source: BinaryError::NotElf { .. },
+            ..
+        } => shell_put_files(targets),
         SessionError::Plan {
             source: PlanError::Unmatched(patterns),
             ..
@@ -59,6 +64,7 @@ fn instead_of_missing(program: &Path, targets: &[String]) -> Option<String> {
         .or_else(|| in_search_path(word, targets))
         .or_else(|| running(word, targets))
         .or_else(|| similar(program, targets))
+        .or_else(|| function(word))
 }
 
 /// `gofuncgraph 4711 main.f`
@@ -121,6 +127,16 @@ fn pattern(word: &str) -> Option<String> {
     word.contains(['*', '?']).then(|| {
         format!(
             "a pattern stands behind the program's file: {}",
+            command_line(&["./PROGRAM"], &[word.to_owned()])
+        )
+    })
+}
+
+/// `gofuncgraph main.handle`
+fn function(word: &str) -> Option<String> {
+    (word.starts_with("main.") || word.contains("(*")).then(|| {
+        format!(
+            "a function stands behind the program's file: {}",
             command_line(&["./PROGRAM"], &[word.to_owned()])
         )
     })
@@ -274,7 +290,11 @@ fn instead_of_unmatched<'a>(
     }
     let files: Vec<&str> = patterns.filter(|it| Path::new(it).exists()).collect();
     if files.is_empty() {
-        return None;
+        return (program.file_name()? == "go").then(|| {
+            "this is the go command itself; if a program that it runs is meant, build that \
+             (go build -o NAME) and trace ./NAME"
+                .to_owned()
+        });
     }
     Some(format!(
         "there {} here: quote patterns, as in '*handle', else the shell puts names of files in their place",
@@ -282,6 +302,16 @@ fn instead_of_unmatched<'a>(
             [only] => format!("is a file {only}"),
             files => format!("are files {}", files.join(", ")),
         }
+    ))
+}
+
+/// A file of another kind, and behind it the program: of the shell's making, too.
+fn shell_put_files(targets: &[String]) -> Option<String> {
+    let program = targets.iter().find(|it| is_elf_program(Path::new(it)))?;
+    Some(format!(
+        "or, if {} is the program: it stands before the targets, and patterns need quotes, as in -u '*handle', \
+         else the shell puts names of files in their place",
+        shell_word(program)
     ))
 }
 

@@ -136,6 +136,11 @@ fn what_the_shell_made_of_patterns() {
     assert_eq!(said("./server", &["main.f"]), None);
     let run = said("/usr/local/go/bin/go", &["run", file]).unwrap();
     assert!(run.starts_with("`go run` puts"), "{run}");
+    let itself = said("/usr/local/go/bin/go", &["main.f"]).unwrap();
+    assert!(
+        itself.starts_with("this is the go command itself"),
+        "{itself}"
+    );
     assert_eq!(said("./server", &["run"]), None);
 }
 

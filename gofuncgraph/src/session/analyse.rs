@@ -1,7 +1,7 @@
 //! `report`, `diff` and `check`: recordings in, numbers and verdicts out.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -379,13 +379,6 @@ fn differences(
         .collect()
 }
 
-/// Writes to standard output. A reader that has seen enough is no error.
 fn print(text: &[u8]) -> Result<(), AnalysisError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(AnalysisError::Output { source: error })
-        }
-        _ => Ok(()),
-    }
+    super::print(text).map_err(|source| AnalysisError::Output { source })
 }

@@ -78,7 +78,7 @@ pub fn run(command: &Command) -> Result<u8, SessionError> {
         Command::Check(options) => Ok(analyse::check(options)?),
         Command::List(settings) => list::list(settings),
         Command::Replay(settings) => replay::replay(settings),
-        Command::Print(text) => print(text),
+        Command::Print(text) => print(text).map_err(|source| SessionError::Output { source }),
     };
     done.map(|()| 0)
 }
@@ -96,9 +96,11 @@ fn trace(settings: &Settings) -> Result<u8, SessionError> {
         .then(BlockedSignals::block)
         .transpose()?;
     let file = &subject.file;
-    let binary = GoBinary::parse(file.bytes()).map_err(|source| SessionError::Binary {
-        path: subject.path.clone(),
-        source,
+    let binary = GoBinary::parse(file.bytes()).map_err(|source| {
+        advised(SessionError::Binary {
+            path: subject.path.clone(),
+            source,
+        })
     })?;
     for warning in binary.warnings() {
         notice(format_args!("warning: {warning}"));
@@ -126,14 +128,17 @@ fn trace(settings: &Settings) -> Result<u8, SessionError> {
     live::trace(settings, signals, preparation, &subject, &binary, &plan)
 }
 
-/// Prints `text`. A reader that has seen enough is no error.
-fn print(text: &[u8]) -> Result<(), SessionError> {
+/// Writes to standard output. A reader that has seen enough is no error.
+fn print(text: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(SessionError::Output { source: error })
-        }
-        _ => Ok(()),
+    unless_closed(out.write_all(text).and_then(|()| out.flush()))
+}
+
+/// `written`, but that nobody reads any more is no error.
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 
@@ -154,10 +159,6 @@ fn print_plan(
 ) -> Result<(), SessionError> {
     let destination = writer::open(settings.output.as_deref(), file.identity())?;
     let mut out = io::BufWriter::new(destination);
-    match write!(out, "{plan}{costs}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(SessionError::Output { source: error })
-        }
-        _ => Ok(()),
-    }
+    let written = write!(out, "{plan}{costs}").and_then(|()| out.flush());
+    unless_closed(written).map_err(|source| SessionError::Output { source })
 }
