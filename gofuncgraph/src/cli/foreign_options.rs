@@ -4,6 +4,8 @@
 //! refused with advice. Sources: the manuals of uftrace, perf, strace, ltrace, bpftrace, retsnoop
 //! and trace-cmd, and what `dlv trace --help` and go-ftrace print.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of one meaning in other tools.
@@ -434,10 +436,10 @@ fn advice_on_option(name: &str) -> Option<&'static str> {
 
 /// Puts advice into an error about an option that there is not; others stay as they are. `words`
 /// is the command line.
-pub(super) fn explain(mut error: clap::Error, words: &[std::ffi::OsString]) -> clap::Error {
+pub(super) fn explain(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     // What clap takes for two options, or for an option with a value: `-tt`, `-ff`.
     let is_doubled = |word: &&str| word.len() > 2 && !word.starts_with("--");
-    let mut written = words.iter().filter_map(|word| word.to_str());
+    let mut written = own_words(words).filter_map(|word| word.to_str());
     let doubled = written
         .find(|word| is_doubled(word) && advice_on_option(word).is_some())
         .map(str::to_owned);
@@ -457,6 +459,11 @@ pub(super) fn explain(mut error: clap::Error, words: &[std::ffi::OsString]) -> c
             error
         }
     }
+}
+
+/// The words up to `--`: what follows belongs to a program.
+pub(super) fn own_words(words: &[OsString]) -> impl Iterator<Item = &OsString> {
+    words.iter().take_while(|word| *word != "--")
 }
 
 #[cfg(test)]
@@ -596,6 +603,13 @@ mod tests {
         );
         assert!(!said.contains("Usage"), "{said}");
         assert!(said.lines().count() <= 5, "{said}");
+    }
+
+    #[test]
+    fn what_belongs_to_a_program_is_not_looked_at() {
+        let words = ["gofuncgraph", "-v", "--", "./tool", "-tt"].map(OsString::from);
+        let own: Vec<&OsString> = own_words(&words).collect();
+        assert_eq!(own, ["gofuncgraph", "-v"]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn short_help(words: &[OsString]) -> Option<clap::Error> {
     let first = words.get(1).and_then(|word| word.to_str());
     let has_command =
         first.is_some_and(|word| command.find_subcommand(word).is_some()) || first == Some("help");
-    if has_command || words.iter().any(|word| word == "--help") {
+    if has_command || foreign_options::own_words(words).any(|word| word == "--help") {
         return None;
     }
     let command = command.arg_required_else_help(true);

@@ -40,6 +40,8 @@ struct Awaited {
     /// Whole trees are shown, not lines as they happen.
     trees: bool,
     slower_than: Option<Duration>,
+    /// Trees are shown at the end.
+    top: bool,
 }
 
 struct Program {
@@ -105,6 +107,7 @@ impl Waiting {
                 && !settings.patterns.targets.is_empty(),
             trees,
             slower_than: settings.view.slower_than,
+            top: settings.view.top.is_some(),
         };
         Self {
             since,
@@ -229,7 +232,7 @@ fn text(
             Running::Yes | Running::Chosen => nothing + &no_call_began(awaited, seen),
         });
     }
-    if seen.only_records {
+    if seen.only_records || awaited.top {
         return None;
     }
     if seen.calls != 0 && seen.calls == seen.calls_left_out {
@@ -308,6 +311,7 @@ mod tests {
             has_others: true,
             trees: true,
             slower_than: None,
+            top: false,
         }
     }
 
@@ -420,6 +424,11 @@ mod tests {
         };
         let lines = Seen { trees: 0, ..seen };
         assert_eq!(said(&stream, lines, Running::Yes), None);
+        let top = Awaited {
+            top: true,
+            ..target()
+        };
+        assert_eq!(said(&top, lines, Running::Yes), None);
         let recorded = Seen {
             calls_inside: 10,
             only_records: true,
