@@ -184,6 +184,7 @@ fn a_process_in_other_namespaces() {
     );
     let words = [
         "--mount",
+        "--kill-child",
         "--pid",
         "--fork",
         "--mount-proc",
@@ -235,7 +236,15 @@ fn in_namespace(binary: &PrivateBinary, trace: &Path) -> (usize, usize) {
         wait $tracer
     "#;
     let output = Command::new("unshare")
-        .args(["--pid", "--fork", "--mount-proc", "bash", "-c", script])
+        .args([
+            "--kill-child",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "bash",
+            "-c",
+            script,
+        ])
         .env("FIFO", &fifo)
         .env("PROGRAM", binary.path())
         .env("TOOL", env!("CARGO_BIN_EXE_gofuncgraph"))
@@ -250,6 +259,39 @@ fn in_namespace(binary: &PrivateBinary, trace: &Path) -> (usize, usize) {
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("has ended"), "{said}");
     (lines, stdout.matches("called").count())
+}
+
+#[test]
+fn namespaces_in_which_processes_cannot_be_told_apart() {
+    let tool = env!("CARGO_BIN_EXE_gofuncgraph");
+    let run_apart = |options: &[&str], script: &str| {
+        let mut command = Command::new("unshare");
+        command.arg("--kill-child").args(options);
+        command.args(["bash", "-c", script]);
+        command.env("TOOL", tool);
+        Tracer::spawn(configured(command), true).wait()
+    };
+    let foreign = run_apart(&["--pid", "--fork"], r#""$TOOL" -p 1 main.quick"#);
+    assert_refused(&foreign, 5, &["/proc belongs to another pid namespace"]);
+
+    let script = r#"
+        unshare --pid --fork sleep 60 >/dev/null 2>&1 & unshare=$!
+        until child=$(cat /proc/$unshare/task/$unshare/children) && [ -n "$child" ]; do :; done
+        "$TOOL" -p $child main.quick
+        code=$?
+        kill -KILL $child
+        exit $code
+    "#;
+    let below = run_apart(&["--pid", "--fork", "--mount-proc"], script);
+    assert_refused(&below, 5, &["in a pid namespace of its own"]);
+
+    let binary = sleeper();
+    let script = format!(
+        r#"exec "$TOOL" --follow-forks main.quick -- {}"#,
+        binary.path().display()
+    );
+    let following = run_apart(&["--pid", "--fork", "--mount-proc"], &script);
+    assert_refused(&following, 5, &["--follow-forks", "pid namespace"]);
 }
 
 #[test]

@@ -40,8 +40,10 @@ pub(super) struct ProcessWatch {
 struct Watched {
     process: NamedProcess,
     known: ScopedProcess,
-    /// It runs the file.
-    is_traced: bool,
+    /// Not another one.
+    runs_file: bool,
+    /// What it has executed since has none.
+    lacks_probes: bool,
     is_forgotten: bool,
 }
 
@@ -52,10 +54,16 @@ impl ProcessWatch {
         subject: &Subject,
         phase: Option<CommandPhase>,
     ) -> Self {
+        // What runs already may have executed something since its file was looked up.
+        let images = if phase.is_some() { 0 } else { u32::MAX };
         let processes = processes.into_iter().map(|process| Watched {
             process,
-            known: ScopedProcess::default(),
-            is_traced: true,
+            known: ScopedProcess {
+                images,
+                ..ScopedProcess::default()
+            },
+            runs_file: true,
+            lacks_probes: false,
             is_forgotten: false,
         });
         Self {
@@ -120,6 +128,10 @@ impl ProcessWatch {
 
     fn say_end(&self, children: usize) {
         let mut said = match &self.processes[..] {
+            [watched] if self.phase.is_some() => {
+                let pid = watched.process.pid;
+                format!("{} (process {pid}) has ended", self.path.display())
+            }
             [watched] => format!("process {} has ended", watched.process.pid),
             all => format!("all {} processes have ended", all.len()),
         };
@@ -157,33 +169,31 @@ impl Watched {
     ) -> Result<(), SessionError> {
         let pid = self.process.pid;
         let lost_probes = now.images_without_probes != self.known.images_without_probes;
+        let Some(runs) = processes::runs(pid) else {
+            // It has ended meanwhile, and what is known stays for what is said then.
+            return Ok(());
+        };
         self.known = now;
-        match processes::runs(pid) {
-            Some(identity) if identity == file => {
-                if lost_probes {
-                    tracer.renew_process(pid)?;
-                    notice(format_args!(
-                        "process {pid} has started its program anew, from another thread than its \
-                         first one: probes are in place again, but calls until now may not have been seen; \
-                         --follow-forks misses none"
-                    ));
-                } else if !self.is_traced {
-                    notice(format_args!("process {pid} runs {} again", path.display()));
-                }
-                self.is_traced = true;
+        self.lacks_probes |= lost_probes;
+        let did_run = std::mem::replace(&mut self.runs_file, runs == file);
+        if runs != file {
+            if did_run {
+                notice(format_args!(
+                    "process {pid} runs another program now: nothing of it is seen as long as it \
+                     does not run {} again",
+                    path.display()
+                ));
             }
-            Some(_) => {
-                if self.is_traced {
-                    notice(format_args!(
-                        "process {pid} runs another program now: nothing of it is seen as long as \
-                         it does not run {} again",
-                        path.display()
-                    ));
-                }
-                self.is_traced = false;
-            }
-            // It has ended meanwhile.
-            None => {}
+        } else if self.lacks_probes {
+            tracer.renew_process(pid)?;
+            self.lacks_probes = false;
+            notice(format_args!(
+                "process {pid} has started its program anew, from another thread than its first \
+                 one: probes are in place again, but calls until now may not have been seen; \
+                 --follow-forks misses none"
+            ));
+        } else if !did_run {
+            notice(format_args!("process {pid} runs {} again", path.display()));
         }
         Ok(())
     }
