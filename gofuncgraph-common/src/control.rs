@@ -71,7 +71,7 @@ pub struct Control {
 pub mod ret_cookie {
     /// The site.
     pub const SITE_MASK: u32 = (1 << 30) - 1;
-    /// By how much the generation is shifted: 1 and 2 by turns, 0 of what is never replaced.
+    /// By how much the generation is shifted: 1 to 3 by turns, 0 of what is never replaced.
     pub const GENERATION_SHIFT: u32 = 30;
 }
 

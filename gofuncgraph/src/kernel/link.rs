@@ -32,7 +32,7 @@ pub(super) struct Links {
     lasting: Vec<Link>,
     /// Probes on RETs, as far as they can be replaced.
     returns: Vec<Link>,
-    /// 1 and 2 by turns, 0 at first.
+    /// 1 to [`RETURNS_GENERATIONS`] by turns, 0 at first.
     returns_generation: u32,
     observer_links: Vec<Link>,
     /// What those have: places and numbers.
@@ -42,6 +42,10 @@ pub(super) struct Links {
     closing: Vec<JoinHandle<()>>,
     scope: LinkScope,
 }
+
+/// As many as cookies have room for: links go away on a thread, and on busy CPUs those before the
+/// last can still be there when the next come.
+const RETURNS_GENERATIONS: u32 = 3;
 
 impl Links {
     /// Links that are made from now on are for these processes.
@@ -203,9 +207,17 @@ impl Links {
             .extend(thread::Builder::new().spawn(move || close(links)));
     }
 
-    /// The next probes on RETs are of another generation than those that are there.
-    pub(super) fn change_returns_generation(&mut self) {
-        self.returns_generation = 3 - self.returns_generation();
+    /// The next probes on RETs are of another generation than those that are there. Gives which
+    /// those were.
+    pub(super) fn change_returns_generation(&mut self) -> u32 {
+        let before = self.returns_generation();
+        self.returns_generation = before % RETURNS_GENERATIONS + 1;
+        before
+    }
+
+    /// The probes on RETs that are there stay the newest.
+    pub(super) fn set_returns_generation(&mut self, generation: u32) {
+        self.returns_generation = generation;
     }
 
     /// Of the cookies of the RETs' newest probes, or of the next ones.

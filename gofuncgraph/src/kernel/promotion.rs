@@ -145,11 +145,11 @@ impl Tracer {
     ) -> Result<(), KernelError> {
         // Of two probes at a RET the newer is hit first, and ends the tree: the older one counts
         // nothing from now on.
-        self.links.change_returns_generation();
+        let before = self.links.change_returns_generation();
         self.arm_wakeup()?;
         let kept = self.links.keep_returns(&self.programs, file, plan, stays);
         if kept.is_err() {
-            self.links.change_returns_generation();
+            self.links.set_returns_generation(before);
             self.arm_wakeup()?;
         }
         kept
