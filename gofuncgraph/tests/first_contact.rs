@@ -244,6 +244,8 @@ fn patterns_of_other_tools() {
         place.advised(&["--dry-run", "./server", pattern], NOTHING_MATCHED, advice);
         place.advised(&["list", "./server", pattern], NOTHING_MATCHED, advice);
     }
+    let absent = "begins with 'database/sql.'; `gofuncgraph list` names all";
+    place.advised(&["./server", "database/sql.*"], NOTHING_MATCHED, absent);
     // Words of `list` may be lists.
     let list = ["./server", "main.held,main.outer"];
     place.advised(

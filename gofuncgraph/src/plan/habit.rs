@@ -1,7 +1,8 @@
 //! Patterns as other tools take them, and what they are here.
 
-use super::{Pattern, nearest::words_of};
-use crate::binary::{SourceLine, readable_name};
+use super::Pattern;
+use super::nearest::{nearest_names, words_of};
+use crate::binary::{SourceLine, package_of, readable_name};
 
 /// Patterns that a mistaken one becomes, at most.
 const MEANT_AT_MOST: usize = 16;
@@ -30,6 +31,23 @@ pub(super) fn instead_of<'name>(
             let meant: Vec<String> = meant.iter().map(|it| format!("'{it}'")).collect();
             (!meant.is_empty()).then(|| format!("{}; write {}", reading.why, meant.join(" and ")))
         })
+        .or_else(|| absent(pattern, names))
+}
+
+/// That no name begins like `pattern`, if nothing is like it either.
+fn absent<'name>(pattern: &str, names: impl Iterator<Item = &'name str> + Clone) -> Option<String> {
+    let beginning = match pattern.find(['*', '?']) {
+        Some(wildcard) => pattern.get(..wildcard)?.to_owned(),
+        None => format!("{}.", package_of(pattern)),
+    };
+    let is_absent = has_letters(&beginning)
+        && !names
+            .clone()
+            .any(|name| readable_name(name).starts_with(&beginning))
+        && nearest_names(pattern, names).is_empty();
+    is_absent.then(|| {
+        format!("no function that the program has begins with '{beginning}'; `gofuncgraph list` names all")
+    })
 }
 
 /// The functions at the line that `pattern` names, as in `main.go:83`, of those that are
@@ -344,6 +362,28 @@ mod tests {
         }
         assert_eq!(instead("main.nothing"), None);
         assert_eq!(instead("x|y"), None);
+    }
+
+    #[test]
+    fn what_the_program_does_not_have() {
+        for (pattern, beginning) in [
+            ("database/sql.*", "database/sql."),
+            ("database/sql*", "database/sql"),
+            ("database/sql.Conn", "database/sql."),
+            ("gopkg.in/yaml.v2.*", "gopkg.in/yaml.v2."),
+        ] {
+            let said = instead(pattern).unwrap();
+            let begins = format!("no function that the program has begins with '{beginning}'");
+            assert!(said.starts_with(&begins), "{said}");
+        }
+        for pattern in [
+            "net/http.Gte",
+            "database/sql.Get",
+            "*zzz",
+            "gopkg.in/yaml.v3.Zzzzz",
+        ] {
+            assert_eq!(instead(pattern), None, "{pattern}");
+        }
     }
 
     #[test]

@@ -55,6 +55,8 @@ fn is_not_there(error: &io::Error) -> bool {
 fn instead_of_missing(program: &Path, targets: &[String]) -> Option<String> {
     let word = program.to_str()?;
     process_id(word, targets)
+        .or_else(|| broken_link(program))
+        .or_else(|| home(word, targets))
         .or_else(|| path_and_function(word, targets))
         .or_else(|| run_by_go(word, targets.iter().map(String::as_str)))
         .or_else(|| cli::advice_on_first_word(word).map(str::to_owned))
@@ -75,6 +77,27 @@ fn process_id(word: &str, targets: &[String]) -> Option<String> {
         format!("to trace the process {pid}: {command}")
     } else {
         format!("a process is given as -p PID, but there is no process {pid}")
+    })
+}
+
+/// A symbolic link that leads nowhere.
+fn broken_link(program: &Path) -> Option<String> {
+    let to = fs::read_link(program).ok()?;
+    Some(format!(
+        "it is a symbolic link to {}, which is not there",
+        to.display()
+    ))
+}
+
+/// `gofuncgraph '~/server'`
+fn home(word: &str, targets: &[String]) -> Option<String> {
+    let rest = word.strip_prefix("~/")?;
+    let path = PathBuf::from(std::env::var_os("HOME")?).join(rest);
+    is_executable(&path).then(|| {
+        format!(
+            "the shell leaves ~ as it is in quotes: {}",
+            command_line(&[&path.to_string_lossy()], targets)
+        )
     })
 }
 

@@ -92,6 +92,16 @@ fn a_program_of_a_similar_name() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("server");
+    std::os::unix::fs::symlink("../old/server", &link).unwrap();
+    let said = missing(&link, &[]);
+    let advice = "a symbolic link to ../old/server, which is not there";
+    assert!(said.ends_with(advice), "{said}");
+}
+
+#[test]
 fn a_directory() {
     let said = |folder: &Path| {
         let error = SessionError::NotAFile {
