@@ -308,7 +308,7 @@ fn the_oracle_finds_its_results_right() {
     assert!(
         first
             .iter()
-            .any(|line| line == "unwound main.explicitPanic 61")
+            .any(|line| line == "unwound main.indexTooHigh 60")
     );
     assert_eq!(first.last().map(String::as_str), Some("ok"));
     let counts = |lines: &[String]| -> Vec<String> {

@@ -125,6 +125,14 @@ fn every_call_is_traced_in_programs_without_symbols() {
         .for_each(every_call_is_traced);
 }
 
+/// C calls back, also on threads of its own.
+#[test]
+fn every_call_is_traced_in_programs_with_c() {
+    releases(Flavor::Cgo)
+        .into_iter()
+        .for_each(every_call_is_traced);
+}
+
 #[test]
 fn every_call_is_traced_in_position_independent_programs() {
     releases(Flavor::Pie)

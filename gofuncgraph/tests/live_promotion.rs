@@ -23,7 +23,8 @@ const ROUNDS: usize = 4;
 /// Runs the oracle until functions are promoted, and then some rounds.
 fn trace_rounds(binary: &PrivateBinary, options: &[&str]) -> (Outcome, Truth) {
     let mut program = Program::start(binary.path(), &[]);
-    let options = [&["-v", "-u", "main.*"], options].concat();
+    // Goroutines that spin take the processors that the tracer would need.
+    let options = [&["-v", "-u", "main.*", "--buffer", "64M"], options].concat();
     let mut tracer = Tracer::start(binary.path(), &options, &[]);
     let mut truth = oracle::round(&mut program);
     tracer.wait_until_said(PROMOTED);
@@ -76,6 +77,13 @@ fn every_call_is_traced_when_all_functions_are_promoted() {
 }
 
 #[test]
+fn every_call_is_traced_when_functions_that_c_calls_are_promoted() {
+    for variant in releases(Flavor::Cgo) {
+        every_call_is_traced(variant, "all");
+    }
+}
+
+#[test]
 fn every_call_is_traced_when_hot_functions_are_promoted() {
     for variant in releases(Flavor::Pie) {
         every_call_is_traced(variant, "auto");
@@ -110,7 +118,8 @@ fn observers_are_never_early() {
 fn every_call_is_traced_while_functions_are_promoted_and_given_back() {
     // At each turn all functions of the oracle that were called move: hundreds in all.
     const TURNS: usize = 20;
-    for variant in releases(Flavor::Plain) {
+    let [_, with_c] = releases(Flavor::Cgo);
+    for variant in releases(Flavor::Plain).into_iter().chain([with_c]) {
         let binary = PrivateBinary::program_variant("oracle", variant);
         let mut program = Program::start(binary.path(), &[]);
         let options = ["-v", "-u", "main.*", "--promote", "alternate"];

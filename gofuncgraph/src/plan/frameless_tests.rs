@@ -198,6 +198,6 @@ fn functions_with_a_stack_check_are_not_looked_at() {
         0x49, 0x3b, 0x66, 0x10, 0x76, 0x0a, 0x48, 0x83, 0xec, 0x18, 0x90, 0x48, 0x83, 0xc4, 0x18,
         0xc3, 0xe8, 0x00, 0x10, 0x00, 0x00, 0xeb, 0xe9,
     ];
-    let cost = InstructionCost::SingleStepped;
-    assert_eq!(entry(&[&code]), Ok(EntrySite { offset: 6, cost }));
+    let cost = InstructionCost::EmulatedStackCheck;
+    assert_eq!(entry(&[&code]), Ok(EntrySite { offset: 4, cost }));
 }

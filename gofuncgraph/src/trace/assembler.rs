@@ -447,7 +447,9 @@ impl GoroutineState {
         // Without a loss, a new root that is no deeper proves that the old one is over.
         if lost > 0 {
             tree.lost(time, lost, handover);
-        } else if !starts_tree {
+        } else if starts_tree {
+            tree.superseded(time, handover);
+        } else {
             handover.shared.statistics.events_out_of_order += 1;
         }
         self.end_tree(time, CallEnd::ExitLost, handover);

@@ -88,7 +88,13 @@ impl Stack {
         kind: &GoroutineEvent,
         counts: &mut ExitCounts,
     ) -> bool {
-        if self.next.is_some_and(|next| next != position) {
+        // A root can begin where another was whose end nothing told of.
+        let is_next = |next: SequencePosition| {
+            let is_other_tree =
+                matches!(kind, GoroutineEvent::Entry { starts_tree, .. } if *starts_tree);
+            next.sequence == position.sequence && (next.tree == position.tree || is_other_tree)
+        };
+        if self.next.is_some_and(|next| !is_next(next)) {
             let promoted = self.frames.iter().filter(|frame| frame.is_promoted);
             counts.unchecked += promoted.count() as u64;
             self.frames.clear();

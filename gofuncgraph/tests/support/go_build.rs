@@ -21,6 +21,8 @@ pub enum Flavor {
     Stripped,
     /// `-trimpath`: no paths of the machine that builds it.
     Trimmed,
+    /// With cgo: files that import "C" are built as well, and the C linker links.
+    Cgo,
 }
 
 /// A release and a flavor, for instance `go1.24.9` and [`Flavor::Pie`].
@@ -69,6 +71,9 @@ pub fn build(source_dir: &Path, variant: Variant) -> PathBuf {
         }
         Flavor::Trimmed => {
             command.arg("-trimpath");
+        }
+        Flavor::Cgo => {
+            command.env("CGO_ENABLED", "1");
         }
         Flavor::Pie => {
             command.arg("-buildmode=pie");

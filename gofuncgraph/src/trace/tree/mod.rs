@@ -356,6 +356,12 @@ impl Tree {
         self.last_event = time;
     }
 
+    /// Another root has begun where this tree's was: everything that is open was over before, and
+    /// nothing told of it.
+    pub fn superseded(&mut self, time: MonotonicTime, handover: &mut Handover<'_>) {
+        self.end_unseen_while(time, handover, |_| true);
+    }
+
     /// Everything that is open is over.
     pub fn end(&mut self, time: MonotonicTime, how: CallEnd, handover: &mut Handover<'_>) {
         self.end_while(time, how, handover, |_| true);

@@ -32,11 +32,13 @@ var (
 	scale      = flag.Int("scale", 1, "repeats every stage")
 )
 
-// stages in the order in which they run.
-var stages = []struct {
+type stage struct {
 	name string
 	run  func()
-}{
+}
+
+// stages in the order in which they run; some are there with newer releases or with cgo only.
+var stages = []stage{
 	{"recursion", recursionStage},
 	{"goroutines", goroutineStage},
 	{"gc", garbageStage},
@@ -47,6 +49,12 @@ var stages = []struct {
 	{"panics", panicStage},
 	{"goexit", goexitStage},
 	{"blocking", blockingStage},
+	{"locked", lockedStage},
+	{"migration", migrationStage},
+	{"signals", signalStage},
+	{"growth", growthStage},
+	{"callers", callersStage},
+	{"finalizers", finalizerStage},
 	{"sleeps", sleepStage},
 }
 
