@@ -111,6 +111,12 @@ impl ProcessOptions {
             return Err(SettingsError::NoCommandToEndWith);
         }
         if let Some(target) = binary {
+            // No function's name begins so.
+            if matches!(target.as_encoded_bytes().first(), Some(b'/' | b'.')) {
+                return Err(SettingsError::BinaryAmongTargets {
+                    path: target.into(),
+                });
+            }
             targets.insert(0, target.to_string_lossy().into_owned());
         }
         Ok(ProcessSettings {

@@ -51,6 +51,8 @@ fn options_for_processes_need_some() {
         &["-p", "7", "--", "tool"],
         &["-n", "server", "--", "tool"],
         &["-p", "0"],
+        &["-p", "7", "./server", "main.a"],
+        &["/srv/server", "main.a", "--", "/srv/server"],
         &["-p", "server"],
         &["--"],
         &["main.a", "--"],

@@ -152,6 +152,15 @@ pub enum SettingsError {
          or a program to launch (-- COMMAND)"
     )]
     NoBinary,
+    /// A program is named in two ways.
+    #[error(
+        "{} is no target: with --pid, --name or -- COMMAND the program is known, and all other \
+         words are patterns of functions; leave it out", path.display()
+    )]
+    BinaryAmongTargets {
+        /// As given.
+        path: PathBuf,
+    },
     /// Nothing stands behind `--`.
     #[error("name the program to launch, and its arguments, behind '--'")]
     NothingToLaunch,
