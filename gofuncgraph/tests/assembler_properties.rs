@@ -158,6 +158,41 @@ fn run_on(mut gate: GateSimulator, steps: &[Step]) -> (GateSimulator, Truth) {
     (gate, truth)
 }
 
+/// Which call a line ends, and how.
+fn end_of(line: &TraceLine) -> Option<((Goroutine, MonotonicTime, FunctionId), CallEnd)> {
+    match line.body {
+        LineBody::End { function, how, .. } => Some(((line.goroutine, line.time, function), how)),
+        _ => None,
+    }
+}
+
+/// Whether nothing is claimed of why a call ended.
+fn says_nothing(how: CallEnd) -> bool {
+    !matches!(
+        how,
+        CallEnd::Unwound(Unwinding::Panic { .. } | Unwinding::Goexit)
+    )
+}
+
+/// Whether all that is claimed is so; less can be claimed.
+fn is_so(claimed: CallEnd, truth: CallEnd) -> bool {
+    match (claimed, truth) {
+        (
+            CallEnd::Unwound(Unwinding::Panic {
+                panicked,
+                origin: None,
+                resumed,
+            }),
+            CallEnd::Unwound(Unwinding::Panic {
+                panicked: has_panicked,
+                resumed: has_resumed,
+                ..
+            }),
+        ) => (!panicked || has_panicked) && (resumed.is_none() || resumed == has_resumed),
+        _ => claimed == truth,
+    }
+}
+
 /// Collects what is handed over and checks that it is balanced.
 #[derive(Default)]
 struct CheckedTrees {
@@ -392,6 +427,24 @@ proptest! {
             );
             prop_assert_eq!(statistics.ends.approximate, 0);
             prop_assert_eq!(statistics.events_out_of_order, 0);
+        }
+    }
+
+    /// Whatever is lost, what is said of panics is so.
+    #[test]
+    fn reasons_are_true_whatever_is_lost(steps in lossy_steps()) {
+        let (gate, truth) = run(&steps);
+        let true_ends: Vec<_> = truth.trees.iter().flatten().filter_map(end_of).collect();
+        for settings in [AssemblerSettings::trees(), AssemblerSettings::stream()] {
+            let (checked, _) = assemble(settings, &gate.events, gate.now);
+            let lines = checked.trees.iter().flatten().chain(&checked.part);
+            for (call, how) in lines.filter_map(end_of) {
+                let mut happened = true_ends.iter().filter(|(it, _)| *it == call);
+                prop_assert!(
+                    says_nothing(how) || happened.any(|(_, truth)| is_so(how, *truth)),
+                    "{call:?} {how:?}"
+                );
+            }
         }
     }
 

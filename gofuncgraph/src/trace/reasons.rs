@@ -35,6 +35,8 @@ pub(super) struct Unwound {
     /// `Frame::order` of the calls that panicked.
     panicked: Vec<u64>,
     how: Unwinding,
+    /// How often events of the tree were lost before.
+    losses: u64,
 }
 
 impl Reasons {
@@ -110,14 +112,17 @@ impl Reasons {
         Unwound {
             panicked: certain.filter_map(|panic| panic.frame).collect(),
             how,
+            losses,
         }
     }
 }
 
 impl Unwound {
-    /// What it was for the call that `frame` is of.
+    /// What it was for the call that `frame` is of. Nothing is certain if events were lost since
+    /// it began: one of them may have been its end.
     pub fn of(&self, frame: &Frame) -> Unwinding {
         match self.how {
+            _ if frame.losses_before != self.losses => Unwinding::Unknown,
             Unwinding::Panic { resumed, .. } if self.panicked.contains(&frame.order) => {
                 Unwinding::Panic {
                     panicked: true,
