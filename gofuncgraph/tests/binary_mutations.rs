@@ -119,7 +119,9 @@ fn read_everything(data: &[u8]) -> usize {
         for offset in [0, size / 2, size.saturating_sub(1), size] {
             let pc = VirtualAddress(function.start.0.saturating_add(offset));
             let _ = binary.source_line(pc);
-            let _ = binary.find_function(pc);
+            let _ = binary
+                .find_function(pc)
+                .map(|it| binary.instantiated_name(&it).len());
             let _ = binary.file_offset(pc);
         }
         let _ = binary.code(function.start..function.end);

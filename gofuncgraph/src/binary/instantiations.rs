@@ -19,6 +19,11 @@ use super::type_arguments::{SHAPE, UNKNOWN, arguments, groups, may_have_shape, s
 /// What is between a package and what a dictionary is for.
 const DICTIONARY: &str = "..dict.";
 
+/// Longer names are not read: a damaged file can have one that is as long as the file.
+const NAME_MAX_LENGTH: usize = 16 * 1024;
+/// Types of a generic function that are told apart; each of its shapes is compared with each.
+const MAX_DICTIONARIES: usize = 1024;
+
 /// Dictionaries by what they are for, and the full names of generic functions.
 #[derive(Default)]
 pub(super) struct Instantiations {
@@ -34,18 +39,7 @@ impl Instantiations {
         let mut found = Self::default();
         let strings = elf.symbol_strings();
         for at in memmem::find_iter(strings, DICTIONARY) {
-            let start = strings
-                .get(..at)
-                .and_then(|before| before.iter().rposition(|byte| *byte == 0))
-                .map_or(0, |before| before + 1);
-            let end = strings
-                .get(at..)
-                .and_then(|rest| rest.iter().position(|byte| *byte == 0))
-                .map_or(strings.len(), |length| at + length);
-            if let Some(name) = strings
-                .get(start..end)
-                .and_then(|name| std::str::from_utf8(name).ok())
-            {
+            if let Some(name) = string_around(strings, at) {
                 found.add_dictionary(name);
             }
         }
@@ -69,10 +63,10 @@ impl Instantiations {
         };
         let of = generic.get(..group.start).unwrap_or_default();
         let key = format!("{package}.{}", of.strip_prefix("(*").unwrap_or(of));
-        self.dictionaries
-            .entry(key)
-            .or_default()
-            .extend(generic.get(group).map(str::to_owned));
+        let of_generic = self.dictionaries.entry(key).or_default();
+        if of_generic.len() <= MAX_DICTIONARIES {
+            of_generic.extend(generic.get(group).map(str::to_owned));
+        }
     }
 
     /// The type arguments of the function whose name is `name` in pclntab, brackets included, and
@@ -87,7 +81,8 @@ impl Instantiations {
         let dictionaries = match generic.rsplit_once("(*") {
             Some((package, receiver)) => self.dictionaries.get(&format!("{package}{receiver}")),
             None => self.dictionaries.get(generic),
-        }?;
+        }
+        .filter(|dictionaries| dictionaries.len() <= MAX_DICTIONARIES)?;
         let written = name.get(group.clone())?;
         let shapes = if written == UNKNOWN {
             let full = self.shape_names.get(&start)?;
@@ -107,6 +102,16 @@ impl Instantiations {
         let only = fitting.next()?;
         fitting.next().is_none().then_some((group, only.as_str()))
     }
+}
+
+/// The string among `strings` that has the byte at `at` in it.
+fn string_around(strings: &[u8], at: usize) -> Option<&str> {
+    let before = strings.get(at.saturating_sub(NAME_MAX_LENGTH)..at)?;
+    let length = before.iter().rev().take_while(|byte| **byte != 0).count();
+    let rest = strings.get(at.checked_sub(length)?..)?;
+    let rest = rest.get(..rest.len().min(NAME_MAX_LENGTH))?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    std::str::from_utf8(rest.get(..end)?).ok()
 }
 
 #[cfg(test)]
@@ -169,5 +174,27 @@ mod tests {
         ] {
             assert_eq!(arguments(name).as_deref(), expected, "{name}");
         }
+    }
+    #[test]
+    fn strings_have_bounds() {
+        let strings = b"\0main..dict.f[int]\0x\0";
+        assert_eq!(string_around(strings, 5), Some("main..dict.f[int]"));
+        assert_eq!(string_around(&strings[1..], 4), Some("main..dict.f[int]"));
+        assert_eq!(string_around(&strings[..10], 5), None);
+        assert_eq!(string_around(strings, 100), None);
+        let endless = "a..dict.".repeat(NAME_MAX_LENGTH);
+        assert_eq!(string_around(endless.as_bytes(), 8 * 1000), None);
+    }
+
+    #[test]
+    fn so_many_types_are_not_told_apart() {
+        let mut found = Instantiations::default();
+        for number in 0..=MAX_DICTIONARIES {
+            found.add_dictionary(&format!("main..dict.f[[{number}]int]"));
+        }
+        let name = "main.f[go.shape.[1]int]";
+        assert_eq!(found.type_arguments(name, VirtualAddress(0)), None);
+        found = instantiations(&["main..dict.f[[1]int]", "main..dict.f[[2]int]"]);
+        assert!(found.type_arguments(name, VirtualAddress(0)).is_some());
     }
 }
