@@ -27,6 +27,7 @@ const OPTIONS: &[Foreign] = &[
             "--func",
             "--function",
             "--functions",
+            "--drilldown",
         ],
         advice: "the functions where trees start are words behind the program, as in \
                  gofuncgraph ./server 'main.handle*'",
@@ -45,7 +46,6 @@ const OPTIONS: &[Foreign] = &[
             "--uprobe",
             "--include",
             "--allow",
-            "--drilldown",
         ],
         advice: "-u GLOB also shows these functions; nothing has to be patched or added before",
     },
@@ -158,11 +158,13 @@ const OPTIONS: &[Foreign] = &[
             "--argument",
             "--arguments",
             "--fargs",
+            "--fargs-auto",
             "-R",
             "--retval",
             "--return",
             "--returns",
             "--frets",
+            "--frets-auto",
             "--no-args",
             "--string-limit",
             "-s",
@@ -231,6 +233,8 @@ const OPTIONS: &[Foreign] = &[
             "--hist",
             "--histogram",
             "--percentiles",
+            "--cluster",
+            "--cluster-interval",
             "-w",
         ],
         advice: "-f summary prints a table with counts, times, percentiles and histograms",
@@ -341,6 +345,16 @@ const OPTIONS: &[Foreign] = &[
             "-B",
         ],
         advice: "--buffer 64M is the size of the ring buffer",
+    },
+    Foreign {
+        names: &[
+            "--memory-limit",
+            "--adaptive-sample",
+            "--sample",
+            "--sampling",
+        ],
+        advice: "calls in trees are never sampled, and memory is bounded always: what does not fit is counted and said; \
+                 --max-calls N bounds a tree",
     },
     // Whether to do it at all.
     Foreign {

@@ -149,6 +149,7 @@ fn options_of_the_same_meaning_are_taken() {
         (["--max-graph-depth", "3"], ["--max-depth", "3"]),
         (["--time-filter", "5us"], ["--calls-slower-than", "5us"]),
         (["-H", "main.f"], ["--hide", "main.f"]),
+        (["--trimprefix", "/src/"], ["--trim-prefix", "/src/"]),
     ] {
         let parsed = |option: [&str; 2]| {
             super::super::parse(["gofuncgraph", option[0], option[1], "./server", "main.f"])

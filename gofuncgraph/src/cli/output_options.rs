@@ -54,7 +54,12 @@ pub(super) struct OutputOptions {
 
     /// Take what probes inside of a call cost the program, as measured when tracing began, off
     /// its duration
-    #[arg(long, hide_short_help = true, conflicts_with_all = ["top", "calls_slower_than"], help_heading = "What to show")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        conflicts_with_all = ["top", "calls_slower_than"],
+        help_heading = "What to show"
+    )]
     net: bool,
 
     /// Show N levels of calls
@@ -96,11 +101,23 @@ pub(super) struct OutputOptions {
 
     /// Leave out calls that were over before: 1.5s after the beginning, 15:04:05.25 or
     /// '02 15:04:05.25' in local time, or 2006-01-02T15:04:05Z
-    #[arg(long, hide_short_help = true, value_name = "MOMENT", value_parser = parse_moment, help_heading = "What to show")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "MOMENT",
+        value_parser = parse_moment,
+        help_heading = "What to show"
+    )]
     from: Option<Moment>,
 
     /// Leave out calls that began then or later
-    #[arg(long, hide_short_help = true, value_name = "MOMENT", value_parser = parse_moment, help_heading = "What to show")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "MOMENT",
+        value_parser = parse_moment,
+        help_heading = "What to show"
+    )]
     to: Option<Moment>,
 
     /// Calls that a tree may hold; what has more is printed in pieces [default: 1000000]
@@ -127,7 +144,14 @@ pub(super) struct OutputOptions {
     format: Vec<Request>,
 
     /// Leave this out where names and paths begin with it, in the format graph; repeatable
-    #[arg(long, hide_short_help = true, value_name = "TEXT", action = ArgAction::Append, help_heading = "Output")]
+    #[arg(
+        long,
+        alias = "trimprefix",
+        hide_short_help = true,
+        value_name = "TEXT",
+        action = ArgAction::Append,
+        help_heading = "Output"
+    )]
     trim_prefix: Vec<String>,
 
     /// What the numbers of the format folded are: nanoseconds or calls
