@@ -88,7 +88,8 @@ fn what_is_no_target_does_not_appear_after_the_panic() {
 #[test]
 fn a_panic_that_net_http_recovers_ends_the_tree() {
     let server = Server::start();
-    let options = ["-u", "net/http*", "-u", "main.fall"];
+    // The connection is closed before the panic is over.
+    let options = ["-u", "net/http*", "-u", "main.fall", "--count", "3"];
     let targets = ["main.handlePanic", "main.handleFine"];
     let tracer = Tracer::start(server.binary.path(), &options, &targets);
     let mut connection = server.connect();
@@ -99,7 +100,7 @@ fn a_panic_that_net_http_recovers_ends_the_tree() {
         "net/http closes the connection"
     );
     assert_eq!(server.connect().get("/fine"), response(200, "fine\n"));
-    let outcome = tracer.stop();
+    let outcome = tracer.wait();
 
     outcome.summary().assert_nothing_lost();
     let trace = outcome.trees();
