@@ -129,6 +129,9 @@ pub(super) const EXIT_STATUS: &[(&str, &str)] = &[
     ("130", "ended at once by a second Ctrl-C"),
 ];
 
+/// What else there is to say of statuses.
+pub(super) const STATUS_OF_COMMAND: &str = "With --exit-status that of COMMAND, if it was traced.";
+
 /// What ends `--help`.
 pub(super) fn after_help() -> String {
     let mut text = "Examples:".to_owned();
@@ -142,8 +145,7 @@ pub(super) fn after_help() -> String {
     for (status, meaning) in EXIT_STATUS {
         text += &format!("\n  {status:<4} {meaning}");
     }
-    text += "\nWith --exit-status that of COMMAND, if it was traced.";
-    text
+    text + "\n" + STATUS_OF_COMMAND
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use clap_mangen::Man;
 use roff::{Inline, Roff, bold, roman};
 
 use super::args::CommandLine;
-use super::help::{EXIT_STATUS, Example, TASKS};
+use super::help::{EXIT_STATUS, Example, STATUS_OF_COMMAND, TASKS};
 use super::settings::SettingsError;
 
 const NAME: &str = "gofuncgraph";
@@ -156,6 +156,8 @@ fn write_examples_and_status(roff: &mut Roff) {
     for (status, meaning) in EXIT_STATUS {
         definition(roff, bold(*status), meaning);
     }
+    roff.control("PP", []);
+    roff.text([roman(STATUS_OF_COMMAND)]);
 }
 
 /// What a run reads and writes beside its arguments.
