@@ -125,7 +125,8 @@ fn calls_outside_of_trees_are_estimated() {
 fn promotion_says_what_it_saved() {
     let promoted = "promoted by now: ";
     let binary = PrivateBinary::program("oracle");
-    let mut program = Program::start(binary.path(), &[]);
+    // Others have loops in which an observer is passed again and again before it is taken away.
+    let mut program = Program::start(binary.path(), &oracle::RETURNING_STAGES);
     let mut tracer = Tracer::start(binary.path(), &["-v", "-u", "main.*"], &[]);
     oracle::round(&mut program);
     tracer.wait_until_said(promoted);
