@@ -135,6 +135,7 @@ fn show(recording: &[u8], settings: &ReplaySettings) {
         max_calls: settings.view.max_calls.unwrap_or(header.view.max_calls),
         count: settings.count.or(header.view.count),
         net: settings.view.net.then(NetCosts::default),
+        promotes: header.plan.promotes,
         output_is_terminal: false,
         screen: None,
     };

@@ -300,6 +300,32 @@ fn root_left_without_a_ret() {
 }
 
 #[test]
+fn root_left_unseen_while_functions_may_be_promoted() {
+    let mut program = program();
+    program.call(FIRST, ROOT);
+    program.leave_unseen(FIRST);
+    plain_tree(&mut program, FIRST);
+    for promotes in [false, true] {
+        let mut assembler = Assembler::new(AssemblerSettings::trees()).with_promotion(promotes);
+        for event in &program.events {
+            assembler.handle(event, &mut Discarded);
+        }
+        let ends = assembler.statistics().ends;
+        let expected = if promotes { (0, 1) } else { (1, 0) };
+        assert_eq!((ends.exit_lost, ends.approximate), expected);
+    }
+}
+
+/// Nobody wants to see it.
+struct Discarded;
+
+impl TraceSink for Discarded {
+    fn line(&mut self, _: &TraceLine) {}
+
+    fn part_end(&mut self, _: Goroutine, _: PartEnd) {}
+}
+
+#[test]
 fn still_open() {
     let mut program = program();
     program.call(FIRST, ROOT);

@@ -72,6 +72,8 @@ pub struct RecordedPlan {
     pub skipped: u64,
     /// Probes that the kernel refused.
     pub refused: u64,
+    /// Functions may have been promoted.
+    pub promotes: bool,
 }
 
 /// What moments mean.

@@ -53,6 +53,7 @@ struct PlanJson {
     probes: u64,
     skipped: u64,
     refused: u64,
+    promotes: bool,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -171,6 +172,7 @@ impl From<&RecordingHeader> for HeaderJson {
                 probes: plan.probes,
                 skipped: plan.skipped,
                 refused: plan.refused,
+                promotes: plan.promotes,
             },
             realtime_minus_monotonic_ns: clock.realtime_minus_monotonic_ns,
             start_monotonic_ns: clock.start.time_ns,
@@ -217,6 +219,7 @@ impl From<HeaderJson> for RecordingHeader {
                 probes: json.plan.probes,
                 skipped: json.plan.skipped,
                 refused: json.plan.refused,
+                promotes: json.plan.promotes,
             },
             clock: RecordedClock {
                 realtime_minus_monotonic_ns: json.realtime_minus_monotonic_ns,

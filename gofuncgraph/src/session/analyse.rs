@@ -270,7 +270,8 @@ fn read(
         let name = symbols.function_name(function)?;
         Some(readable_name(name).into_owned())
     };
-    let mut assembler = Assembler::new(AssemblerSettings::stream());
+    let mut assembler =
+        Assembler::new(AssemblerSettings::stream()).with_promotion(reader.header().plan.promotes);
     if net {
         let costs = net_costs(reader.header()).ok_or_else(|| AnalysisError::NetWithoutCosts {
             path: path.to_owned(),

@@ -9,7 +9,7 @@ use rustix::termios::tcgetwinsize;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::binary::GoBinary;
-use crate::cli::Settings;
+use crate::cli::{PromotionChoice, Settings};
 use crate::events::{LiveEvents, PanicPlaces};
 use crate::kernel::{
     AttachReport, HitCosts, LoadSettings, Preparation, ProcessScope, StillNeeded, Tracer,
@@ -332,7 +332,7 @@ fn attach(
     });
     if !report.refused.is_empty() {
         notice(format_args!(
-            "warning: the kernel refused {} of {} probes; their calls are not seen, or shown as 'exit lost'{}",
+            "warning: the kernel refused {} of {} probes; their calls are not seen, or shown as 'exit lost' or 'approximate'{}",
             report.refused.len(),
             plan.sites.len(),
             if settings.verbose {
@@ -395,6 +395,7 @@ fn view<'a>(
         max_calls: settings.max_calls,
         count: settings.count,
         net,
+        promotes: settings.promote != PromotionChoice::Off,
         output_is_terminal,
         screen: draws_again.then(screen).flatten(),
     };

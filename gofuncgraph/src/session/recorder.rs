@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::notice::notice;
 use super::writer::{Chunk, RecordingFile};
 use crate::binary::GoBinary;
-use crate::cli::{OutputMode, Settings};
+use crate::cli::{OutputMode, PromotionChoice, Settings};
 use crate::events::MonotonicTime;
 use crate::kernel::AttachReport;
 use crate::plan::ProbePlan;
@@ -78,6 +78,7 @@ pub(super) fn header(
             probes: plan.sites.len() as u64,
             skipped: plan.skipped.len() as u64,
             refused: attached.refused.len() as u64,
+            promotes: settings.promote != PromotionChoice::Off,
         },
         clock: RecordedClock {
             realtime_minus_monotonic_ns: clock.realtime_minus_monotonic_ns,

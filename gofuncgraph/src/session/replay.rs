@@ -121,6 +121,7 @@ fn view<R: Read>(
         max_calls: settings.view.max_calls.unwrap_or(header.view.max_calls),
         count,
         net,
+        promotes: header.plan.promotes,
         output_is_terminal: settings.output.is_none() && io::stdout().is_terminal(),
         screen: None,
     };

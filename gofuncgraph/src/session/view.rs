@@ -38,6 +38,8 @@ pub struct ViewContext<'a> {
     pub count: Option<NonZero<u64>>,
     /// What probes cost, to be taken off durations; `None`: nothing is.
     pub net: Option<NetCosts>,
+    /// Functions may be promoted.
+    pub promotes: bool,
     /// What has no file goes to a terminal.
     pub output_is_terminal: bool,
     /// That terminal, if what is shown on it may be drawn again and again.
@@ -150,7 +152,8 @@ impl<'a> View<'a> {
                         delivery,
                         count: context.count,
                     })
-                    .with_net(net.clone()),
+                    .with_net(net.clone())
+                    .with_promotion(context.promotes),
                     delivery,
                     filter: make.filter(),
                     outputs: vec![output],
@@ -165,7 +168,8 @@ impl<'a> View<'a> {
                     delivery,
                     count: context.count,
                 })
-                .with_net(net.clone()),
+                .with_net(net.clone())
+                .with_promotion(context.promotes),
                 delivery,
                 filter: None,
                 outputs: Vec::new(),

@@ -67,7 +67,7 @@ impl Assembler {
                 buffered_calls: 0,
                 open_calls: 0,
                 promoted_functions: HashSet::default(),
-                observers_seen: false,
+                promotes: false,
                 last_promoted: None,
                 net: None,
             },
@@ -79,6 +79,14 @@ impl Assembler {
     #[must_use]
     pub fn with_net(mut self, net: Option<Arc<NetCosts>>) -> Self {
         self.shared.net = net;
+        self
+    }
+
+    /// The same, but returns of functions may go unseen though nothing was lost, because they are
+    /// promoted.
+    #[must_use]
+    pub fn with_promotion(mut self, promotes: bool) -> Self {
+        self.shared.promotes = promotes;
         self
     }
 

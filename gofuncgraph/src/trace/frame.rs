@@ -58,10 +58,10 @@ impl Frame {
     pub fn end_unseen(
         &self,
         promoted: &HashSet<FunctionId>,
-        observers_seen: bool,
+        promotes: bool,
         losses: u64,
     ) -> CallEnd {
-        let is_promoting = observers_seen || !promoted.is_empty();
+        let is_promoting = promotes || !promoted.is_empty();
         let may_be_lost = self.losses_before != losses || !is_promoting;
         if may_be_lost && self.end_probe == EndProbe::Return && !promoted.contains(&self.function) {
             CallEnd::ExitLost

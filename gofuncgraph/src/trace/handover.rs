@@ -52,8 +52,8 @@ pub(super) struct Shared {
     pub open_calls: usize,
     /// Functions of which an entry said that its RETs may have no probes.
     pub promoted_functions: HashSet<FunctionId>,
-    /// An observer was passed. A function can have lost its RETs' probes before any entry says so.
-    pub observers_seen: bool,
+    /// Functions may be promoted. One can have lost its RETs' probes before any event says so.
+    pub promotes: bool,
     /// The last of them that was seen: mostly the next one, too.
     pub last_promoted: Option<FunctionId>,
     /// Durations are without these.

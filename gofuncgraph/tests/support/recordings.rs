@@ -40,6 +40,7 @@ pub fn header() -> RecordingHeader {
             probes: 15,
             skipped: 1,
             refused: 2,
+            promotes: true,
         },
         clock: RecordedClock {
             realtime_minus_monotonic_ns: REALTIME_MINUS_MONOTONIC_NS,

@@ -50,6 +50,7 @@ pub fn view(options: &[&str]) -> View<'static> {
         max_calls: settings.max_calls.unwrap_or(NonZero::<u64>::MAX),
         count: None,
         net: settings.net.then(net_costs),
+        promotes: false,
         output_is_terminal: false,
         screen: None,
     };

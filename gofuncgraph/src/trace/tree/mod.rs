@@ -313,7 +313,7 @@ impl Tree {
     ) {
         self.events += 1;
         self.reasons.over_below(depth);
-        handover.shared.observers_seen = true;
+        handover.shared.promotes = true;
         let how_own = |frame: &Frame| match frame.end_probe {
             EndProbe::Observer { only_return, .. } => CallEnd::Returned { site: only_return },
             EndProbe::Return | EndProbe::None => CallEnd::Returned { site: None },
@@ -431,11 +431,8 @@ impl Tree {
     fn end_innermost_unseen(&mut self, time: MonotonicTime, handover: &mut Handover<'_>) {
         if let Some(innermost) = self.frames.last() {
             let shared = &*handover.shared;
-            let how = innermost.end_unseen(
-                &shared.promoted_functions,
-                shared.observers_seen,
-                self.losses,
-            );
+            let how =
+                innermost.end_unseen(&shared.promoted_functions, shared.promotes, self.losses);
             self.end_innermost(time, how, EndedBy::Other, handover);
         }
     }
