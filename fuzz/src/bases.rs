@@ -3,6 +3,9 @@
 //!
 //! An input is small: which executable, what is asked of it, and changes of the parts that its
 //! readers depend on. So the fuzzer need not find out where these parts are.
+//!
+//! What panics here is about executables that Go has just built for this, or about the build's own
+//! folder, never about an input.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -20,6 +20,8 @@ fn nobody_runs_the_program() {
     let binary = PrivateBinary::program("sleeper");
     let mut tracer = Tracer::start(binary.path(), &[], &["main.held"]);
     let path = binary.path().display();
+    let at_start = format!("no process was seen running {path} yet: waiting for one to start");
+    waited_for(&mut tracer, &at_start);
     let words = format!("{NOTHING}no process was seen running {path}; waiting for one to start");
     waited_for(&mut tracer, &words);
     // Whoever starts now is seen, and nothing more is said.
@@ -94,6 +96,7 @@ fn the_program_was_built_anew_while_it_runs() {
     waited_for(&mut tracer, &words);
     let outcome = tracer.stop();
     outcome.assert_code(0);
-    let waited = outcome.stderr.iter().any(|line| line.starts_with(NOTHING));
+    let waits = |line: &String| line.starts_with(NOTHING) || line.contains("no process was seen");
+    let waited = outcome.stderr.iter().any(waits);
     assert!(!waited, "{:?}", outcome.stderr);
 }

@@ -37,7 +37,7 @@ use super::subject::{Processes, Subject};
 use super::view::{View, ViewContext, program_name};
 use super::waiting::Waiting;
 use super::writer::{OutputWriters, Protected, StandardStream};
-use super::{SessionError, logger, processes};
+use super::{SessionError, logger};
 
 /// Attaches `plan` and prints until something ends it. With `signals` a program is launched, and
 /// its status given if that was asked for.
@@ -342,14 +342,6 @@ fn attach(
             }
         ));
         verbose(settings, || refused_sites(plan, &report.refused));
-    }
-    if matches!(subject.processes, Processes::All)
-        && !processes::is_seen_running(subject.file.identity())
-    {
-        notice(format_args!(
-            "no process was seen running {} yet: waiting for one to start",
-            subject.path.display()
-        ));
     }
     Ok(report)
 }

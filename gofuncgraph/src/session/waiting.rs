@@ -117,16 +117,21 @@ impl Waiting {
         }
     }
 
-    /// What to say when tracing begins: that a process runs another file than the one that is
-    /// traced, which nobody would find out otherwise.
+    /// What to say when tracing begins: that no process runs the file, or that one runs another
+    /// than the one that is traced, which nobody would find out otherwise.
     pub(super) fn at_start(&mut self) -> Option<String> {
-        match self.running() {
+        let running = self.running();
+        let path = &self.program.as_ref()?.path;
+        match running {
             Running::Another(pids) => {
                 self.is_over = true;
-                let program = self.program.as_ref()?;
-                Some(another_file(&program.path, &pids))
+                Some(another_file(path, &pids))
             }
-            _ => None,
+            Running::No => Some(format!(
+                "no process was seen running {} yet: waiting for one to start",
+                path.display()
+            )),
+            Running::Yes | Running::Chosen => None,
         }
     }
 
