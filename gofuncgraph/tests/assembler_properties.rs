@@ -95,8 +95,28 @@ fn run_promoted(promoted: &BTreeSet<u32>, steps: &[Step]) -> (GateSimulator, Tru
     run_on(gate, steps)
 }
 
-fn run_on(mut gate: GateSimulator, steps: &[Step]) -> (GateSimulator, Truth) {
+/// The same where calls of functions were open on every goroutine when tracing began.
+fn run_with_open(
+    mut gate: GateSimulator,
+    open: &[Vec<u32>; 3],
+    steps: &[Step],
+) -> (GateSimulator, Truth) {
+    gate.searches_already_open = true;
     let mut truth = Truth::new(TARGETS);
+    for (goroutine, functions) in GOROUTINES.into_iter().zip(open) {
+        for function in functions.iter().copied().map(FunctionId) {
+            gate.call_unseen(goroutine, function);
+            truth.call_unseen(goroutine, function);
+        }
+    }
+    run_from(gate, truth, steps)
+}
+
+fn run_on(gate: GateSimulator, steps: &[Step]) -> (GateSimulator, Truth) {
+    run_from(gate, Truth::new(TARGETS), steps)
+}
+
+fn run_from(mut gate: GateSimulator, mut truth: Truth, steps: &[Step]) -> (GateSimulator, Truth) {
     for step in steps {
         let goroutine = step.goroutine;
         let height = gate.stack_height(goroutine);
@@ -104,10 +124,16 @@ fn run_on(mut gate: GateSimulator, steps: &[Step]) -> (GateSimulator, Truth) {
         match step.action {
             Action::Call(function) => {
                 gate.call(goroutine, function);
+                if let Some(root) = gate.take_found_root() {
+                    truth.find_open(goroutine, root, gate.now);
+                }
                 truth.call(goroutine, function, gate.now);
             }
             Action::Return if height > 0 => {
                 gate.ret(goroutine);
+                if let Some(root) = gate.take_found_root() {
+                    truth.find_open(goroutine, root, gate.now);
+                }
                 let promoted = &gate.promoted;
                 let height = gate.stack_height(goroutine);
                 truth.end_down_to(goroutine, height, gate.now, |function| {
@@ -164,6 +190,27 @@ fn end_of(line: &TraceLine) -> Option<((Goroutine, MonotonicTime, FunctionId), C
         LineBody::End { function, how, .. } => Some(((line.goroutine, line.time, function), how)),
         _ => None,
     }
+}
+
+/// What was open on each goroutine when tracing began.
+fn open_before() -> impl Strategy<Value = [Vec<u32>; 3]> {
+    let stack = || prop::collection::vec(0..5_u32, 0..8);
+    [stack(), stack(), stack()]
+}
+
+/// What is said without why calls were unwound.
+fn without_reasons(trees: &[Vec<TraceLine>]) -> Vec<Vec<TraceLine>> {
+    let mut trees = trees.to_vec();
+    for line in trees.iter_mut().flatten() {
+        if let LineBody::End {
+            how: CallEnd::Unwound(why),
+            ..
+        } = &mut line.body
+        {
+            *why = Unwinding::Unknown;
+        }
+    }
+    trees
 }
 
 /// Whether nothing is claimed of why a call ended.
@@ -245,7 +292,7 @@ fn assemble(
     let statistics = *assembler.statistics();
     assert_eq!(
         statistics.ends.total(),
-        statistics.calls + statistics.calls_without_entry
+        statistics.calls + statistics.calls_already_open + statistics.calls_without_entry
     );
     (checked, statistics)
 }
@@ -357,6 +404,51 @@ proptest! {
                 .collect()
         };
         prop_assert_eq!(entries(&checked.trees), entries(&truth.trees));
+    }
+
+    /// What was open when tracing began is part of the tree, and has no beginning. Panics from before
+    /// are not known.
+    #[test]
+    fn trees_are_true_where_calls_were_open_already(
+        open in open_before(),
+        steps in steps(0.0),
+    ) {
+        let gate = GateSimulator::new(TARGETS);
+        let (gate, truth) = run_with_open(gate, &open, &steps);
+        let (checked, statistics) =
+            assemble(AssemblerSettings::trees(), &gate.events, gate.now);
+        prop_assert_eq!(without_reasons(&checked.trees), without_reasons(&truth.trees));
+        prop_assert_eq!(statistics.calls, gate.counts.entries_written);
+        prop_assert_eq!(statistics.calls_already_open, gate.counts.already_open);
+        prop_assert_eq!(statistics.events_lost, 0);
+        prop_assert_eq!(statistics.events_out_of_order, 0);
+    }
+
+    #[test]
+    fn calls_that_were_open_already_and_losses_make_what_happened(
+        open in open_before(),
+        steps in lossy_steps(),
+        max_calls in 1..20_usize,
+        step_ns in prop_oneof![Just(1_000_000), Just(200_000_000)],
+    ) {
+        let mut gate = GateSimulator::new(TARGETS);
+        gate.step_ns = step_ns;
+        let (gate, _) = run_with_open(gate, &open, &steps);
+        let counts = gate.counts;
+        for settings in [
+            AssemblerSettings::trees(),
+            AssemblerSettings::stream(),
+            bounded(max_calls, 30, None, None),
+        ] {
+            let (_, statistics) = assemble(settings, &gate.events, gate.now);
+            prop_assert_eq!(statistics.calls, counts.entries_written);
+            prop_assert_eq!(statistics.calls_already_open, counts.already_open);
+            prop_assert_eq!(
+                statistics.events_lost,
+                counts.entries_lost + counts.returns_lost + counts.closes_lost
+            );
+            prop_assert_eq!(statistics.events_out_of_order, 0);
+        }
     }
 
     /// Whatever is lost, every call that is shown ends once.

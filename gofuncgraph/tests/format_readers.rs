@@ -22,7 +22,7 @@ use gate_simulator::GateSimulator;
 use golden::{FIRST, LEAF, MIDDLE, OTHER, ROOT, SECOND, program};
 use readers::{SpeedscopePage, jq, python, speedscope};
 use serde_json::Value;
-use viewed::{long_tree, output, story};
+use viewed::{already_open, long_tree, output, story};
 
 /// Something to be shown in a format.
 struct Trace {
@@ -38,7 +38,7 @@ enum Source {
 
 use Source::{Recording, Simulated};
 
-const TRACES: [Trace; 9] = [
+const TRACES: [Trace; 11] = [
     trace("story", Simulated(story), &[]),
     trace("cut", Simulated(story), &["--max-calls", "2"]),
     trace(
@@ -58,6 +58,12 @@ const TRACES: [Trace; 9] = [
     ),
     trace("top", Simulated(story), &["--top", "3"]),
     trace("entries-lost", Simulated(entries_lost), &[]),
+    trace("already-open", Simulated(already_open), &[]),
+    trace(
+        "already-open-cut",
+        Simulated(already_open),
+        &["--max-calls", "2"],
+    ),
     trace("example", Recording("example.rec"), &[]),
     trace("go-list", Recording("go-list.rec"), &[]),
 ];

@@ -127,6 +127,29 @@ fn panics_and_ends_of_processes() {
     check("panics_cut.text", &cut, &panics());
 }
 
+/// What was open when tracing began has no beginning and no duration, in any format.
+#[test]
+fn calls_that_were_open_already() {
+    for format in ["text", "graph", "functrace", "jsonl", "summary"] {
+        check(
+            &format!("already_open.{format}"),
+            &["-f", format],
+            &already_open(),
+        );
+    }
+    check("already_open.json", &["-f", "chrome"], &already_open());
+    check(
+        "already_open_total.folded",
+        &["-f", "folded", "--fold-by", "total"],
+        &already_open(),
+    );
+    check("already_open_stream.text", &["--stream"], &already_open());
+    let cut = ["-f", "text", "--max-calls", "2"];
+    check("already_open_cut.text", &cut, &already_open());
+    let slow = ["-f", "text", "--calls-slower-than", "1ms"];
+    check("already_open_slow.text", &slow, &already_open());
+}
+
 /// What is hidden is somewhere in the sums.
 #[test]
 fn hidden_calls_keep_their_place_in_folded_stacks() {

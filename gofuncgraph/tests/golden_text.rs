@@ -5,6 +5,8 @@ mod gate_simulator;
 #[path = "support/golden.rs"]
 mod golden;
 
+use std::time::Duration;
+
 use gate_simulator::GateSimulator;
 use gofuncgraph::binary::{LoadBias, RuntimeAddress};
 use gofuncgraph::events::{
@@ -284,6 +286,45 @@ fn attach_in_mid_call() {
     plain_tree(&mut program, FIRST);
     let statistics = check_trees("attach_in_mid_call", &program);
     assert_eq!((statistics.trees, statistics.events_lost), (1, 0));
+}
+
+/// A root that was open may never end: what ends in it is shown meanwhile.
+#[test]
+fn attach_in_a_loop() {
+    let mut program = program();
+    program.searches_already_open = true;
+    program.call_unseen(FIRST, ROOT);
+    for _ in 0..5 {
+        program.call(FIRST, MIDDLE);
+        program.call(FIRST, LEAF);
+        program.ret(FIRST);
+        program.ret(FIRST);
+        program.wait_ns(400_000_000);
+    }
+    program.stop();
+    let statistics = check_trees("attach_in_a_loop", &program);
+    assert_eq!((statistics.trees, statistics.trees_finished), (1, 0));
+    assert_eq!((statistics.calls, statistics.calls_already_open), (10, 1));
+    assert_eq!(statistics.calls_open_at_cuts, 1);
+    check_stream("attach_in_a_loop_stream", &program);
+}
+
+/// Where only trees of some length are asked for, one that was open is shown once it is.
+#[test]
+fn attach_in_a_slow_loop() {
+    let mut program = program();
+    program.searches_already_open = true;
+    program.call_unseen(FIRST, ROOT);
+    for _ in 0..5 {
+        program.call(FIRST, MIDDLE);
+        program.ret(FIRST);
+        program.wait_ns(700_000_000);
+    }
+    program.ret(FIRST);
+    let settings = slower_than(Duration::from_secs(2));
+    let (text, statistics) = render(settings, 6, &program.events, program.now);
+    check_golden("attach_in_a_slow_loop", &text);
+    assert_eq!(statistics.calls_dropped, 0);
 }
 
 #[test]

@@ -26,6 +26,14 @@ use recordings::{end, header, plan, read, record, writer};
 /// Everything that a simulated program can do, once.
 fn varied_program() -> GateSimulator {
     let mut program = program();
+    program.searches_already_open = true;
+    for function in [ROOT, MIDDLE] {
+        program.call_unseen(FIRST, function);
+    }
+    program.call(FIRST, LEAF);
+    for _ in 0..3 {
+        program.ret(FIRST);
+    }
     plain_tree(&mut program, FIRST);
     program.call(SECOND, ROOT);
     program.call(FIRST, ROOT);
@@ -289,6 +297,26 @@ fn goroutine_event() -> impl Strategy<Value = GoroutineEvent> {
                 }
             },
         );
+    let already_open = (
+        function(),
+        depth(),
+        return_address(),
+        0..3u64,
+        any::<bool>(),
+        prop_oneof![Just(EndProbe::Return), Just(EndProbe::None)],
+    )
+        .prop_map(
+            |(function, depth, return_address, bias, starts_tree, end_probe)| {
+                GoroutineEvent::AlreadyOpen {
+                    function,
+                    depth,
+                    return_address: RuntimeAddress(return_address),
+                    load_bias: LoadBias(bias << 40),
+                    starts_tree,
+                    end_probe,
+                }
+            },
+        );
     let observed = (depth(), return_address(), any::<bool>()).prop_map(
         |(depth, return_address, ends_tree)| GoroutineEvent::Observed {
             depth,
@@ -323,7 +351,7 @@ fn goroutine_event() -> impl Strategy<Value = GoroutineEvent> {
             cause,
             ends_tree,
         });
-    prop_oneof![4 => entry, 4 => ret, 2 => close, 4 => observed, 1 => checked]
+    prop_oneof![4 => entry, 2 => already_open, 4 => ret, 2 => close, 4 => observed, 1 => checked]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -429,6 +457,12 @@ fn symbols_are_those_of_the_writer() {
         };
         match *kind {
             GoroutineEvent::Entry {
+                function,
+                return_address,
+                load_bias,
+                ..
+            }
+            | GoroutineEvent::AlreadyOpen {
                 function,
                 return_address,
                 load_bias,

@@ -185,6 +185,14 @@ fn describe(
             load_bias,
             starts_tree,
             end_probe,
+        }
+        | GoroutineEvent::AlreadyOpen {
+            function,
+            depth,
+            return_address,
+            load_bias,
+            starts_tree,
+            end_probe,
         } => {
             let site = symbols.call_site(return_address.to_virtual(load_bias));
             let place = match site {
@@ -204,7 +212,9 @@ fn describe(
                 }
                 EndProbe::None => " unobserved".to_owned(),
             };
-            let place = format!("{:#x} {place}{end_probe}", return_address.0);
+            let is_already_open = matches!(kind, GoroutineEvent::AlreadyOpen { .. });
+            let already_open = if is_already_open { " open" } else { "" };
+            let place = format!("{:#x} {place}{already_open}{end_probe}", return_address.0);
             let function = name(symbols, function);
             ("entry", starts_tree, depth.bytes, function, place)
         }

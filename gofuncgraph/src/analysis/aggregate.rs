@@ -13,7 +13,7 @@ use super::slow_tree::{MAX_OPEN_CALLS, SlowTree};
 use super::watch::{Example, FunctionWatches, Watch, Watched, Watches};
 use crate::events::{Goroutine, MonotonicTime};
 use crate::plan::FunctionId;
-use crate::trace::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
+use crate::trace::{Beginning, CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
 
 /// Bytes that the samples and histograms of one profile may take, unless it is told otherwise.
 pub const DEFAULT_SAMPLE_BYTES: usize = 64 << 20;
@@ -130,9 +130,12 @@ impl Aggregator {
         *last = (*last).max(line.time);
         let goroutine = line.goroutine;
         match &line.body {
-            LineBody::Entry { function, call } => {
+            LineBody::Entry {
+                function,
+                beginning,
+            } => {
                 let function = self.function(*function, name_of);
-                self.entry(goroutine, function, call.is_some(), true);
+                self.entry(goroutine, function, *beginning, true);
             }
             LineBody::End {
                 function,
@@ -224,11 +227,17 @@ impl Aggregator {
             self.end(goroutine, function, CallEnd::StillOpen, None);
         }
         for &function in path.get(known..).unwrap_or_default() {
-            self.entry(goroutine, function, true, false);
+            self.entry(goroutine, function, Beginning::Lost, false);
         }
     }
 
-    fn entry(&mut self, goroutine: Goroutine, function: usize, has_entry: bool, is_kept: bool) {
+    fn entry(
+        &mut self,
+        goroutine: Goroutine,
+        function: usize,
+        beginning: Beginning,
+        is_kept: bool,
+    ) {
         let parent = self
             .trees
             .get(&goroutine)
@@ -282,7 +291,7 @@ impl Aggregator {
             function_slot,
             path,
             callees_ns: 0,
-            has_entry: has_entry && is_kept,
+            beginning,
             is_kept: kept,
         });
     }
@@ -305,7 +314,7 @@ impl Aggregator {
         };
         let duration_ns =
             duration.map(|duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
-        let outcome = Outcome::of(how, call.has_entry, duration_ns);
+        let outcome = Outcome::of(how, call.beginning, duration_ns);
         let level = tree.calls.len();
         if call.is_kept
             && let Some(kept) = &mut tree.kept

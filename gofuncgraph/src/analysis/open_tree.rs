@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::profile::TreeShare;
 use super::slow_tree::SlowTree;
 use super::watch::{FunctionWatches, Watches};
+use crate::trace::Beginning;
 
 /// An open call.
 #[derive(Clone, Debug)]
@@ -17,8 +18,8 @@ pub(super) struct OpenCall {
     pub path: Option<(usize, usize)>,
     /// Time of what it called, as far as it is known.
     pub callees_ns: u64,
-    /// Its entry was seen, and counted.
-    pub has_entry: bool,
+    /// Lost if its part of the tree was dropped.
+    pub beginning: Beginning,
     /// It is part of the kept tree.
     pub is_kept: bool,
 }

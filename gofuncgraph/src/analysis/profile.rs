@@ -27,6 +27,8 @@ impl TreeShare {
 /// How calls ended that have no measured duration, or none that is exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unmeasured {
+    /// They were open when tracing began.
+    pub already_open: u64,
     /// Their entry was lost.
     pub entry_lost: u64,
     /// Their end was lost.
@@ -42,10 +44,16 @@ pub struct Unmeasured {
 impl Unmeasured {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.entry_lost + self.exit_lost + self.still_open + self.process_exited + self.approximate
+        self.already_open
+            + self.entry_lost
+            + self.exit_lost
+            + self.still_open
+            + self.process_exited
+            + self.approximate
     }
 
     pub(super) fn add(&mut self, other: &Self) {
+        self.already_open += other.already_open;
         self.entry_lost += other.entry_lost;
         self.exit_lost += other.exit_lost;
         self.still_open += other.still_open;

@@ -4,10 +4,9 @@ use foldhash::HashMap;
 
 use super::hidden::HiddenCalls;
 use super::{FilterSettings, FunctionChoice};
-use crate::binary::VirtualAddress;
 use crate::events::{Goroutine, MonotonicTime};
 use crate::plan::FunctionId;
-use crate::trace::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
+use crate::trace::{Beginning, CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink};
 
 /// Goroutines whose hidden roots wait to be told of. When there are more, all are told of.
 const MAX_WAITING_GOROUTINES: usize = 1 << 16;
@@ -48,7 +47,7 @@ enum Visibility {
 struct Frame {
     function: FunctionId,
     time: MonotonicTime,
-    call: Option<VirtualAddress>,
+    beginning: Beginning,
     visibility: Visibility,
     hidden: HiddenCalls,
 }
@@ -156,8 +155,11 @@ impl<'a> CallFilter<'a> {
         }
         stack.show_what_is_known(&self.rules, time, shown);
         match &line.body {
-            LineBody::Entry { function, call } => {
-                stack.begin(&mut self.rules, time, *function, *call, shown);
+            LineBody::Entry {
+                function,
+                beginning,
+            } => {
+                stack.begin(&mut self.rules, time, *function, *beginning, shown);
             }
             LineBody::End { how, duration, .. } => {
                 stack.end(&self.rules, time, *how, *duration, shown);
@@ -254,14 +256,14 @@ impl Stack {
         rules: &mut Rules<'_>,
         time: MonotonicTime,
         function: FunctionId,
-        call: Option<VirtualAddress>,
+        beginning: Beginning,
         shown: &mut Shown<'_>,
     ) {
         let is_wanted = !rules.is_over(time) && rules.is_wanted(function, self.wanted);
         self.frames.push(Frame {
             function,
             time,
-            call,
+            beginning,
             visibility: if is_wanted {
                 Visibility::Undecided
             } else {
@@ -310,9 +312,13 @@ impl Stack {
             frame.visibility = Visibility::Shown {
                 in_earlier_part: false,
             };
-            let (time, function, call) = (frame.time, frame.function, frame.call);
+            let time = frame.time;
+            let body = LineBody::Entry {
+                function: frame.function,
+                beginning: frame.beginning,
+            };
             self.tell_hidden(index - 1, self.shown, shown);
-            shown.line(time, self.shown, LineBody::Entry { function, call });
+            shown.line(time, self.shown, body);
             self.shown += 1;
             self.any_in_part = true;
             self.any_in_tree = true;
@@ -470,7 +476,7 @@ impl Stack {
                 self.frames.push(Frame {
                     function,
                     time,
-                    call: None,
+                    beginning: Beginning::Lost,
                     visibility: if is_wanted {
                         Visibility::Shown {
                             in_earlier_part: true,

@@ -2,18 +2,17 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 
-use crate::binary::VirtualAddress;
 use crate::events::{Goroutine, MonotonicTime};
 use crate::plan::FunctionId;
-use crate::trace::{CallEnd, LineBody, Note, PartEnd, TraceLine};
+use crate::trace::{Beginning, CallEnd, LineBody, Note, PartEnd, TraceLine};
 
 /// A call that is open.
 #[derive(Debug)]
 pub(super) struct OpenCall<T> {
     /// The called function.
     pub function: FunctionId,
-    /// Where it returns to, if its entry was seen.
-    pub call: Option<VirtualAddress>,
+    /// What is known of its beginning; lost if it was dropped at a cut.
+    pub beginning: Beginning,
     /// When it began, if its entry was seen.
     pub begin: Option<MonotonicTime>,
     /// Time in calls directly inside of it; `None` once one of unknown duration was among them.
@@ -40,8 +39,8 @@ pub(super) struct CallBeginning {
     pub function: FunctionId,
     /// When, if its entry is known; else when it was certain.
     pub time: MonotonicTime,
-    /// Where it returns to, if its entry is known.
-    pub call: Option<VirtualAddress>,
+    /// What is known of it; lost if it was dropped at a cut.
+    pub beginning: Beginning,
 }
 
 /// Is told of whole calls, across the places where a tree was cut.
@@ -117,13 +116,16 @@ impl<T> CallStacks<T> {
         });
         stack.last_time = line.time;
         match &line.body {
-            LineBody::Entry { function, call } => {
+            LineBody::Entry {
+                function,
+                beginning: how,
+            } => {
                 let beginning = CallBeginning {
                     function: *function,
                     time: line.time,
-                    call: *call,
+                    beginning: *how,
                 };
-                let begin = call.map(|_| line.time);
+                let begin = how.is_seen().then_some(line.time);
                 stack.begin(goroutine, beginning, begin, Some(Duration::ZERO), visitor);
             }
             LineBody::End { .. } if stack.is_cut => {}
@@ -192,7 +194,7 @@ impl<T> Stack<T> {
         let data = visitor.begin(goroutine, beginning, &self.open);
         self.open.push(OpenCall {
             function: beginning.function,
-            call: beginning.call,
+            beginning: beginning.beginning,
             begin,
             inner,
             data,
@@ -246,7 +248,7 @@ impl<T> Stack<T> {
             let beginning = CallBeginning {
                 function: *function,
                 time,
-                call: None,
+                beginning: Beginning::Lost,
             };
             self.begin(goroutine, beginning, None, None, visitor);
         }

@@ -12,7 +12,7 @@ use super::renderer::Renderer;
 use super::symbols::Symbols;
 use crate::binary::{package_of, readable_name};
 use crate::events::{Goroutine, MonotonicTime};
-use crate::trace::{CallEnd, Note, PartEnd, TraceLine};
+use crate::trace::{Beginning, CallEnd, Note, PartEnd, TraceLine};
 
 /// Goroutines whose tracks are remembered to be named. When there are more, names are written
 /// again, which changes nothing.
@@ -21,7 +21,14 @@ const MAX_NAMED_TRACKS: usize = 1 << 16;
 /// Of instants that are no calls.
 const OWN_CATEGORY: &str = "gofuncgraph";
 
-const ENTRY_NOT_KNOWN: &str = "entry not known";
+/// What is said of a call whose B is not its beginning.
+fn entry_remark(beginning: Beginning) -> Option<&'static str> {
+    match beginning {
+        Beginning::Seen { .. } => None,
+        Beginning::AlreadyOpen { .. } => Some("already open"),
+        Beginning::Lost => Some("entry not known"),
+    }
+}
 
 /// Perfetto takes thread ids of 32 bits. Goroutines of a process that began more than two thousand
 /// million are numbered from here on, as they appear; their names have their own ids.
@@ -256,8 +263,8 @@ impl<S: Symbols> EventWriter<S> {
             args: None,
         };
         push_json(&event, out);
-        if call.call.is_none() {
-            let remark = format!("{name}: {ENTRY_NOT_KNOWN}");
+        if let Some(entry) = entry_remark(call.beginning) {
+            let remark = format!("{name}: {entry}");
             let instant = Instant {
                 name: &remark,
                 category: OWN_CATEGORY,
@@ -300,7 +307,8 @@ impl<S: Symbols> EventWriter<S> {
         let name = self.symbols.function_name(call.function).unwrap_or("?");
         // One at a time can be borrowed.
         let name = readable_name(name).into_owned();
-        let call_site = call.call.and_then(|call| self.symbols.call_site(call));
+        let call_site = call.beginning.call();
+        let call_site = call_site.and_then(|call| self.symbols.call_site(call));
         let line = call_site.and_then(|call_site| call_site.line);
         let duration = ending.duration.filter(|_| call.begin.is_none());
         let duration_ns = duration.and_then(|duration| u64::try_from(duration.as_nanos()).ok());
@@ -336,7 +344,7 @@ impl<S: Symbols> EventWriter<S> {
     ) {
         let name = self.symbols.function_name(call.function).unwrap_or("?");
         let package = package_of(name).into_owned();
-        let entry = call.call.is_none().then_some(ENTRY_NOT_KNOWN);
+        let entry = entry_remark(call.beginning);
         let remarks: Vec<&str> = entry.into_iter().chain(ended).collect();
         let name = format!("{}: {}", readable_name(name), remarks.join(", "));
         let instant = Instant {

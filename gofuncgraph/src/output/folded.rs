@@ -280,7 +280,7 @@ mod tests {
     use crate::binary::VirtualAddress;
     use crate::output::{CallSite, CodePosition};
     use crate::plan::SiteId;
-    use crate::trace::{CallEnd, LineBody};
+    use crate::trace::{Beginning, CallEnd, LineBody};
     use std::time::Duration;
 
     struct OneName;
@@ -316,8 +316,13 @@ mod tests {
             );
         };
         for level in 0..depth {
-            let call = Some(VirtualAddress(7));
-            line(level, level as u32, LineBody::Entry { function, call });
+            let body = LineBody::Entry {
+                function,
+                beginning: Beginning::Seen {
+                    call: VirtualAddress(7),
+                },
+            };
+            line(level, level as u32, body);
         }
         for level in (0..depth).rev() {
             let time = 2 * depth - level;

@@ -6,7 +6,7 @@ use super::renderer::Renderer;
 use super::symbols::Symbols;
 use super::wall_clock::{SecondStyle, WallClock};
 use crate::events::Goroutine;
-use crate::trace::{CallEnd, LineBody, PartEnd, TraceLine, Unwinding};
+use crate::trace::{Beginning, CallEnd, LineBody, PartEnd, TraceLine, Unwinding};
 
 /// Writes a trace as functrace does, one line for each entry and each exit:
 ///
@@ -14,7 +14,8 @@ use crate::trace::{CallEnd, LineBody, PartEnd, TraceLine, Unwinding};
 /// line = ["[" pid "] "] YYYY/MM/DD HH:MM:SS.ffffff " g[" goid "]:" tabs body
 /// goid = at least two digits
 /// tabs = one for a root, one more per level
-/// body = "->" name | "<-" name [" // " how] | "->" name " // entry lost" | "// " remark
+/// body = "->" name | "<-" name [" // " how] | "->" name " // already open"
+///      | "->" name " // entry lost" | "// " remark
 /// ```
 ///
 /// `<-` stands for ends that were seen: returns, and panics and `runtime.Goexit` that unwound the
@@ -47,12 +48,17 @@ impl<S: Symbols> Renderer for FunctraceRenderer<S> {
         out.extend_from_slice(b"]:");
         out.resize(out.len() + 1 + line.level as usize, b'\t');
         match &line.body {
-            LineBody::Entry { function, call } => {
+            LineBody::Entry {
+                function,
+                beginning,
+            } => {
                 out.extend_from_slice(b"->");
                 push_name(&mut self.symbols, *function, out);
-                if call.is_none() {
-                    out.extend_from_slice(b" // entry lost");
-                }
+                out.extend_from_slice(match beginning {
+                    Beginning::Seen { .. } => b"",
+                    Beginning::AlreadyOpen { .. } => b" // already open",
+                    Beginning::Lost => b" // entry lost",
+                });
             }
             LineBody::End { function, how, .. } => match how {
                 CallEnd::Returned { .. } | CallEnd::Unwound(_) => {

@@ -14,7 +14,7 @@ use super::wall_clock::WallClock;
 use crate::binary::VirtualAddress;
 use crate::events::{Goroutine, MonotonicTime};
 use crate::plan::FunctionId;
-use crate::trace::{CallEnd, LineBody, Note, PartEnd, TraceLine};
+use crate::trace::{Beginning, CallEnd, LineBody, Note, PartEnd, TraceLine};
 
 /// Over which duration which marker stands in front, longest first: those of the kernel's
 /// function graph tracer (Documentation/trace/ftrace.rst).
@@ -84,7 +84,7 @@ struct Held {
     time: MonotonicTime,
     level: u32,
     function: FunctionId,
-    call: Option<VirtualAddress>,
+    beginning: Beginning,
     parent: Option<FunctionId>,
 }
 
@@ -167,9 +167,16 @@ impl<S: Symbols> GraphRenderer<S> {
     }
 
     fn push_origin(&mut self, held: &Held, out: &mut Vec<u8>) {
-        let Some(call) = held.call else {
-            self.push_remark(b"entry lost", out);
-            return;
+        let call = match held.beginning {
+            Beginning::Seen { call } => call,
+            Beginning::AlreadyOpen { call } => {
+                self.push_remark(b"already open", out);
+                call
+            }
+            Beginning::Lost => {
+                self.push_remark(b"entry lost", out);
+                return;
+            }
         };
         let is_root = held.level == 0;
         self.scratch.clear();
@@ -228,7 +235,7 @@ impl<S: Symbols> GraphRenderer<S> {
         push_escaped_name(trimmed(&self.settings.trim_prefixes, name), out);
     }
 
-    fn entry(&mut self, line: &TraceLine, function: FunctionId, call: Option<VirtualAddress>) {
+    fn entry(&mut self, line: &TraceLine, function: FunctionId, beginning: Beginning) {
         let around = self.around.entry(line.goroutine).or_default();
         around.truncate(line.level as usize);
         self.held = Some(Held {
@@ -236,7 +243,7 @@ impl<S: Symbols> GraphRenderer<S> {
             time: line.time,
             level: line.level,
             function,
-            call,
+            beginning,
             parent: around.last().copied(),
         });
         around.push(function);
@@ -297,9 +304,12 @@ impl<S: Symbols> GraphRenderer<S> {
 impl<S: Symbols> Renderer for GraphRenderer<S> {
     fn line(&mut self, line: &TraceLine, out: &mut Vec<u8>) {
         match &line.body {
-            LineBody::Entry { function, call } => {
+            LineBody::Entry {
+                function,
+                beginning,
+            } => {
                 self.push_held(out);
-                self.entry(line, *function, *call);
+                self.entry(line, *function, *beginning);
             }
             LineBody::End {
                 function,

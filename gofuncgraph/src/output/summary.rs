@@ -273,6 +273,7 @@ pub(super) fn write_notes(profile: &Profile, rows: (&[Accuracy], &str), out: &mu
     let mut notes = Vec::new();
     let unmeasured = profile.unmeasured();
     let kinds = [
+        (unmeasured.already_open, "already open"),
         (unmeasured.entry_lost, "entry lost"),
         (unmeasured.exit_lost, "exit lost"),
         (unmeasured.still_open, "still open"),

@@ -15,7 +15,7 @@ use super::wall_clock::WallClock;
 use crate::binary::{SourceLine, VirtualAddress};
 use crate::events::Goroutine;
 use crate::plan::{FunctionId, SiteId};
-use crate::trace::{CallEnd, LineBody, PartEnd, TraceLine};
+use crate::trace::{Beginning, CallEnd, LineBody, PartEnd, TraceLine};
 
 /// Levels up to which lines are indented further: a recursion of a hundred thousand calls would
 /// otherwise be gigabytes of blanks. Braces still tell the level.
@@ -54,6 +54,7 @@ pub struct TextSettings {
 /// duration = seconds as %0{N+4}.{N}f, or N+4 blanks
 /// indent   = two blanks per level, none for a root, 256 at most
 /// body     = name "() { " caller "+" offset " " file ":" line
+///          | name "() { " caller "+" offset " " file ":" line " // already open"
 ///          | name "() { // entry lost"
 ///          | "} " name "+" offset " " file ":" line
 ///          | "} " name
@@ -244,11 +245,19 @@ impl<S: Symbols> Renderer for TextRenderer<S> {
         match &line.body {
             LineBody::Entry {
                 function,
-                call: Some(call),
+                beginning: Beginning::Seen { call },
             } => self.push_entry(*function, *call, out),
             LineBody::Entry {
                 function,
-                call: None,
+                beginning: Beginning::AlreadyOpen { call },
+            } => {
+                self.push_entry(*function, *call, out);
+                out.push(b' ');
+                self.dimmed(out, |_, out| out.extend_from_slice(b"// already open"));
+            }
+            LineBody::Entry {
+                function,
+                beginning: Beginning::Lost,
             } => {
                 push_name(&mut self.symbols, *function, out);
                 out.extend_from_slice(ENTRY);

@@ -13,7 +13,6 @@ use super::format::{
 };
 use super::varint::{self, Fields};
 use crate::binary::{LoadBias, RuntimeAddress, VirtualAddress};
-use crate::events::{EndProbe, FrameDepth, GoroutineEvent};
 use crate::plan::{FunctionId, SiteId};
 
 mod kinds {
@@ -309,24 +308,12 @@ impl Tables {
 }
 
 impl Definitions for Tables {
-    fn entry(
-        &self,
-        reference: EntryReference,
-        depth: FrameDepth,
-        starts_tree: bool,
-        end_probe: EndProbe,
-    ) -> Option<GoroutineEvent> {
+    fn entry(&self, reference: EntryReference) -> Option<(FunctionId, RuntimeAddress, LoadBias)> {
         let call = usize::try_from(reference.call).ok()?;
         let (function, return_address) = *self.calls.get(call)?;
         let load_bias = *self.images.get(usize::try_from(reference.image).ok()?)?;
-        Some(GoroutineEvent::Entry {
-            function,
-            depth,
-            return_address: RuntimeAddress(return_address.0.wrapping_add(load_bias.0)),
-            load_bias,
-            starts_tree,
-            end_probe,
-        })
+        let return_address = RuntimeAddress(return_address.0.wrapping_add(load_bias.0));
+        Some((function, return_address, load_bias))
     }
 
     fn has_function(&self, function: FunctionId) -> bool {

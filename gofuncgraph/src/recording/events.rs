@@ -5,12 +5,12 @@
 
 use foldhash::HashMap;
 
-use super::end_probe;
+use super::entry_kind::EntryKind;
 use super::goroutine::{Frame, GoroutineContext, WORD_BYTES};
 use super::varint::{self, Fields};
-use crate::binary::VirtualAddress;
+use crate::binary::{LoadBias, RuntimeAddress, VirtualAddress};
 use crate::events::{
-    CloseCause, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
+    CloseCause, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, ProcessEnd,
     SequencePosition,
 };
 use crate::plan::{FunctionId, SiteId};
@@ -26,14 +26,8 @@ pub(super) struct EntryReference {
 
 /// What a call and an image that are defined stand for.
 pub(super) trait Definitions {
-    /// The kind of event that an entry there is.
-    fn entry(
-        &self,
-        reference: EntryReference,
-        depth: FrameDepth,
-        starts_tree: bool,
-        end_probe: EndProbe,
-    ) -> Option<GoroutineEvent>;
+    /// What is called, where it returns to, and the load bias.
+    fn entry(&self, reference: EntryReference) -> Option<(FunctionId, RuntimeAddress, LoadBias)>;
     /// Whether the function is defined.
     fn has_function(&self, function: FunctionId) -> bool;
 }
@@ -45,7 +39,8 @@ mod kinds {
     pub(super) const PROCESS_ENDED: u8 = 3;
     pub(super) const LOSS_NOTICED: u8 = 4;
     pub(super) const OBSERVED: u8 = 5;
-    /// An entry with a byte behind it that tells how its end will be seen.
+    /// An entry with a byte behind it that tells how its end will be seen, and whether it was open
+    /// already.
     pub(super) const PROMOTED_ENTRY: u8 = 6;
     pub(super) const CHECKED: u8 = 7;
     pub(super) const MASK: u8 = 7;
@@ -170,13 +165,26 @@ impl BlockContext {
                 end_probe,
                 return_address,
                 load_bias,
+            }
+            | GoroutineEvent::AlreadyOpen {
+                function,
+                depth,
+                starts_tree,
+                end_probe,
+                return_address,
+                load_bias,
             } => {
                 tag |= if starts_tree { MARK } else { 0 };
-                tag |= match end_probe {
-                    EndProbe::Return => kinds::ENTRY,
-                    EndProbe::Observer { .. } | EndProbe::None => kinds::PROMOTED_ENTRY,
+                let entry = EntryKind {
+                    end_probe,
+                    is_already_open: matches!(kind, GoroutineEvent::AlreadyOpen { .. }),
                 };
-                end_probe::push(end_probe, out);
+                tag |= if entry == EntryKind::default() {
+                    kinds::ENTRY
+                } else {
+                    entry.push(out);
+                    kinds::PROMOTED_ENTRY
+                };
                 let EntryReference { call, image } = reference;
                 varint::push(call.into(), out);
                 let bytes = depth.bytes.wrapping_sub(context.top_depth());
@@ -267,7 +275,7 @@ impl BlockContext {
                 ended_tree = ends_tree;
             }
         }
-        context.advance(position, ended_tree);
+        context.advance(position, u64::from(kind.has_number()), ended_tree);
         if let Some(place) = out.get_mut(tag_at) {
             *place = tag;
         }
@@ -350,9 +358,9 @@ impl BlockContext {
         let mut ended_tree = false;
         let kind = match kind {
             kinds::ENTRY | kinds::PROMOTED_ENTRY => {
-                let end_probe = match kind {
-                    kinds::ENTRY => EndProbe::Return,
-                    _ => end_probe::read(fields)?,
+                let entry = match kind {
+                    kinds::ENTRY => EntryKind::default(),
+                    _ => EntryKind::read(fields)?,
                 };
                 let call = fields.number()?;
                 let frame_bytes = if tag & FRAME_FORETOLD != 0 {
@@ -367,30 +375,36 @@ impl BlockContext {
                 }
                 self.image = context.image;
                 context.leave(|open| open >= bytes);
-                let entry = definitions.entry(
-                    EntryReference {
-                        call,
-                        image: context.image,
-                    },
-                    FrameDepth { bytes },
-                    is_marked,
-                    end_probe,
-                )?;
-                let GoroutineEvent::Entry {
-                    function,
-                    return_address,
-                    load_bias,
-                    ..
-                } = entry
-                else {
-                    return None;
-                };
+                let (function, return_address, load_bias) = definitions.entry(EntryReference {
+                    call,
+                    image: context.image,
+                })?;
                 context.frames.push(Frame {
                     depth: bytes,
                     function,
                     return_address: return_address.to_virtual(load_bias),
                 });
-                entry
+                let depth = FrameDepth { bytes };
+                let end_probe = entry.end_probe;
+                if entry.is_already_open {
+                    GoroutineEvent::AlreadyOpen {
+                        function,
+                        depth,
+                        return_address,
+                        load_bias,
+                        starts_tree: is_marked,
+                        end_probe,
+                    }
+                } else {
+                    GoroutineEvent::Entry {
+                        function,
+                        depth,
+                        return_address,
+                        load_bias,
+                        starts_tree: is_marked,
+                        end_probe,
+                    }
+                }
             }
             kinds::OBSERVED => {
                 let top = context.frames.last().copied();
@@ -465,7 +479,7 @@ impl BlockContext {
             }
             _ => return None,
         };
-        context.advance(position, ended_tree);
+        context.advance(position, u64::from(kind.has_number()), ended_tree);
         Some(Event::Goroutine {
             goroutine: context.goroutine,
             position,

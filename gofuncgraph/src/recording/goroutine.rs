@@ -39,12 +39,13 @@ impl GoroutineContext {
         self.frames.last().map_or(0, |frame| frame.depth)
     }
 
-    pub(super) fn advance(&mut self, position: SequencePosition, ends_tree: bool) {
+    /// What comes next, after an event that counts so many numbers.
+    pub(super) fn advance(&mut self, position: SequencePosition, numbers: u64, ends_tree: bool) {
         if ends_tree {
             // Right where nothing was lost of the tree.
             (self.next_sequence, self.tree) = (0, 0);
         } else {
-            self.next_sequence = position.sequence.wrapping_add(1);
+            self.next_sequence = position.sequence.wrapping_add(numbers);
             self.tree = position.tree;
         }
     }

@@ -12,7 +12,7 @@
 //! - `zone`: local time, on a machine elsewhere.
 
 mod definitions;
-mod end_probe;
+mod entry_kind;
 mod error;
 mod events;
 mod format;

@@ -108,6 +108,13 @@ impl<'a> RecordingWriter<'a> {
                     load_bias,
                     end_probe,
                     ..
+                }
+                | GoroutineEvent::AlreadyOpen {
+                    function,
+                    return_address,
+                    load_bias,
+                    end_probe,
+                    ..
                 } => {
                     if let EndProbe::Observer {
                         only_return: Some(site),

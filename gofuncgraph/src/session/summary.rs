@@ -49,6 +49,7 @@ pub(super) fn text(counted: &Counted<'_>) -> String {
     let others = [
         ("calls left out by filters", counted.calls_left_out),
         (returns_without_tree, kernel.returns_without_tree),
+        ("already open", trace.calls_already_open),
         ("unwound", trace.ends.unwound),
         ("approximate", trace.ends.approximate),
         ("exit lost", trace.ends.exit_lost),

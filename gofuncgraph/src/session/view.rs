@@ -383,7 +383,9 @@ struct FanOut<'s, 'a, 'p> {
 
 impl TraceSink for FanOut<'_, '_, '_> {
     fn line(&mut self, line: &TraceLine) {
-        if let LineBody::Entry { call: Some(_), .. } = line.body {
+        if let LineBody::Entry { beginning, .. } = line.body
+            && beginning.is_seen()
+        {
             *self.shown_calls += 1;
         }
         for output in &mut *self.outputs {

@@ -172,6 +172,9 @@ impl Assembler {
             GoroutineEvent::Entry {
                 starts_tree: true,
                 ..
+            } | GoroutineEvent::AlreadyOpen {
+                starts_tree: true,
+                ..
             }
         );
         if self.exited_pids.contains(&goroutine.pid) {
@@ -204,7 +207,8 @@ impl Assembler {
             *state = GoroutineState::default();
         }
         let lost = position.sequence.saturating_sub(state.next_sequence);
-        state.advance(position.sequence.saturating_add(1), lost, handover);
+        let numbers = u64::from(kind.has_number());
+        state.advance(position.sequence.saturating_add(numbers), lost, handover);
         let lost_here = state.end_tree_if_other(position.tree, starts_tree, lost, time, handover);
 
         if state.tree.is_none() {
@@ -238,12 +242,21 @@ impl Assembler {
                 load_bias,
                 end_probe,
                 ..
+            }
+            | GoroutineEvent::AlreadyOpen {
+                function,
+                depth,
+                return_address,
+                load_bias,
+                end_probe,
+                ..
             } => {
                 let entry = Entry {
                     function,
                     depth,
                     call: return_address.to_virtual(load_bias),
                     end_probe,
+                    is_already_open: matches!(kind, GoroutineEvent::AlreadyOpen { .. }),
                 };
                 tree.entry(time, entry, handover);
                 None
@@ -276,6 +289,13 @@ impl Assembler {
                 ends_tree.then_some(CallEnd::ExitLost)
             }
         };
+        let begins = matches!(
+            kind,
+            GoroutineEvent::Entry { .. } | GoroutineEvent::AlreadyOpen { .. }
+        );
+        if tree_ends.is_none() && !begins {
+            tree.hand_over_ended(time, handover);
+        }
         if let Some(how_left_open) = tree_ends {
             let outcome = state.end_tree(time, how_left_open, handover);
             if !state.lost_records {

@@ -1,5 +1,6 @@
+use super::frame::Entry;
 use super::handover::Handover;
-use super::line::{CallEnd, LineBody, Note, Unwinding};
+use super::line::{Beginning, CallEnd, LineBody, Note, Unwinding};
 use super::net::EndedBy;
 use crate::binary::VirtualAddress;
 use crate::events::{MonotonicTime, ProcessEnding};
@@ -12,6 +13,7 @@ enum Item {
         time: MonotonicTime,
         call: VirtualAddress,
         function: FunctionId,
+        is_already_open: bool,
     },
     End {
         time: MonotonicTime,
@@ -113,7 +115,8 @@ struct OpenCall {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EarlierCall {
     pub function: FunctionId,
-    pub begin: MonotonicTime,
+    /// `None`: it was open when tracing began.
+    pub begin: Option<MonotonicTime>,
     /// What hits had cost in the tree when it began, in nanoseconds.
     pub probes_before_ns: u64,
 }
@@ -165,13 +168,14 @@ impl TreeBuffer {
         self.items.push(item);
     }
 
-    /// A call begins.
-    pub fn entry(&mut self, time: MonotonicTime, function: FunctionId, call: VirtualAddress) {
+    /// A call begins, or is open already.
+    pub fn entry(&mut self, time: MonotonicTime, entry: &Entry) {
         self.calls += 1;
         self.push(Item::Entry {
             time,
-            call,
-            function,
+            call: entry.call,
+            function: entry.function,
+            is_already_open: entry.is_already_open,
         });
     }
 
@@ -251,7 +255,7 @@ impl TreeBuffer {
             .open
             .extend(buffer.earlier_calls.into_iter().map(|call| OpenCall {
                 function: call.function,
-                begin: Some(call.begin),
+                begin: call.begin,
                 is_earlier: true,
                 untrue_ends: 0,
                 probes_before_ns: call.probes_before_ns,
@@ -303,11 +307,18 @@ impl Lines<'_, '_> {
                 time,
                 call,
                 function,
+                is_already_open: false,
             } => {
                 let cost_ns = self.handover.shared.entry_ns(function);
                 self.probes_ns = self.probes_ns.saturating_add(cost_ns);
-                self.begin(time, function, Some(call), 0);
+                self.begin(time, function, Beginning::Seen { call }, 0);
             }
+            Item::Entry {
+                time,
+                call,
+                function,
+                is_already_open: true,
+            } => self.begin(time, function, Beginning::AlreadyOpen { call }, 0),
             Item::End {
                 time,
                 how,
@@ -336,7 +347,7 @@ impl Lines<'_, '_> {
             self.end_innermost(time, CallEnd::ExitLost, EndedBy::Other);
         }
         for missing in missing_entries {
-            self.begin(time, missing.function, None, missing.over_before);
+            self.begin(time, missing.function, Beginning::Lost, missing.over_before);
         }
     }
 
@@ -344,14 +355,18 @@ impl Lines<'_, '_> {
         &mut self,
         time: MonotonicTime,
         function: FunctionId,
-        call: Option<VirtualAddress>,
+        beginning: Beginning,
         untrue_ends: usize,
     ) {
         let level = self.open.len();
-        self.line(time, level, LineBody::Entry { function, call });
+        let body = LineBody::Entry {
+            function,
+            beginning,
+        };
+        self.line(time, level, body);
         self.open.push(OpenCall {
             function,
-            begin: call.is_some().then_some(time),
+            begin: beginning.is_seen().then_some(time),
             is_earlier: false,
             untrue_ends,
             probes_before_ns: self.probes_ns,

@@ -90,8 +90,11 @@ impl Stack {
     ) -> bool {
         // A root can begin where another was whose end nothing told of.
         let is_next = |next: SequencePosition| {
-            let is_other_tree =
-                matches!(kind, GoroutineEvent::Entry { starts_tree, .. } if *starts_tree);
+            let is_other_tree = matches!(
+                kind,
+                GoroutineEvent::Entry { starts_tree, .. }
+                | GoroutineEvent::AlreadyOpen { starts_tree, .. } if *starts_tree
+            );
             next.sequence == position.sequence && (next.tree == position.tree || is_other_tree)
         };
         if self.next.is_some_and(|next| !is_next(next)) {
@@ -100,11 +103,19 @@ impl Stack {
             self.frames.clear();
         }
         self.next = Some(SequencePosition {
-            sequence: position.sequence + 1,
+            sequence: position.sequence + u64::from(kind.has_number()),
             tree: position.tree,
         });
         match *kind {
             GoroutineEvent::Entry {
+                depth,
+                return_address,
+                load_bias,
+                end_probe,
+                starts_tree,
+                ..
+            }
+            | GoroutineEvent::AlreadyOpen {
                 depth,
                 return_address,
                 load_bias,

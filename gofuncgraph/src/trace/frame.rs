@@ -5,12 +5,13 @@ use crate::binary::VirtualAddress;
 use crate::events::{EndProbe, FrameDepth, MonotonicTime, ObservedPlace};
 use crate::plan::FunctionId;
 
-/// An open call whose entry was seen.
+/// An open call that is known by more than its end.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub function: FunctionId,
     pub depth: FrameDepth,
-    pub entry_time: MonotonicTime,
+    /// `None`: it was open when tracing began.
+    pub entry_time: Option<MonotonicTime>,
     /// Of the entry, in the tree's count of events.
     pub order: u64,
     /// Where it returns to.
@@ -24,6 +25,11 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// It was open when tracing began.
+    pub fn is_already_open(&self) -> bool {
+        self.entry_time.is_none()
+    }
+
     /// How it ended if it was open when everything at its place was unwound. Where nothing would
     /// have told of its return, it may have been over before.
     pub fn end_unwound(&self, promoted: &HashSet<FunctionId>, unwinding: Unwinding) -> CallEnd {
@@ -71,7 +77,7 @@ impl Frame {
     }
 }
 
-/// A call, as its entry tells of it.
+/// A call, as its entry tells of it, or what was open already.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     /// The called function.
@@ -82,4 +88,6 @@ pub(super) struct Entry {
     pub call: VirtualAddress,
     /// How its end will be seen.
     pub end_probe: EndProbe,
+    /// It was open when tracing began.
+    pub is_already_open: bool,
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use foldhash::HashSet;
 
-use super::line::{LineBody, PartEnd, TraceLine, TraceSink};
+use super::line::{Beginning, LineBody, PartEnd, TraceLine, TraceSink};
 use super::net::{EndedBy, NetCosts};
 use super::settings::Delivery;
 use super::statistics::Statistics;
@@ -115,15 +115,15 @@ impl Handover<'_> {
     ) {
         let statistics = &mut self.shared.statistics;
         match &body {
-            LineBody::Entry { call, .. } => {
+            LineBody::Entry { beginning, .. } => {
                 if !std::mem::replace(tree_counted, true) {
                     statistics.trees += 1;
                 }
-                if call.is_some() {
-                    statistics.calls += 1;
-                } else {
-                    statistics.calls_without_entry += 1;
-                }
+                *match beginning {
+                    Beginning::Seen { .. } => &mut statistics.calls,
+                    Beginning::AlreadyOpen { .. } => &mut statistics.calls_already_open,
+                    Beginning::Lost => &mut statistics.calls_without_entry,
+                } += 1;
             }
             LineBody::End { how, .. } => statistics.ends.add(*how),
             LineBody::Note(_) => {}

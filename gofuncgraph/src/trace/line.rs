@@ -24,9 +24,8 @@ pub enum LineBody {
     Entry {
         /// The called function.
         function: FunctionId,
-        /// Where the call returns to, or `None` if the entry was lost and is known by its return
-        /// only.
-        call: Option<VirtualAddress>,
+        /// What is known of that.
+        beginning: Beginning,
     },
     /// The innermost open call ends.
     End {
@@ -39,6 +38,38 @@ pub enum LineBody {
     },
     /// A remark.
     Note(Note),
+}
+
+/// How a call began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Beginning {
+    /// Its entry was seen.
+    Seen {
+        /// Where the call returns to.
+        call: VirtualAddress,
+    },
+    /// It was open when tracing began. The line's time is when that was found out.
+    AlreadyOpen {
+        /// Where the call returns to.
+        call: VirtualAddress,
+    },
+    /// Its entry was lost; the call is known by its return only.
+    Lost,
+}
+
+impl Beginning {
+    /// Where the call returns to, if that is known.
+    pub fn call(self) -> Option<VirtualAddress> {
+        match self {
+            Self::Seen { call } | Self::AlreadyOpen { call } => Some(call),
+            Self::Lost => None,
+        }
+    }
+
+    /// Whether the line's time is when it began.
+    pub fn is_seen(self) -> bool {
+        matches!(self, Self::Seen { .. })
+    }
 }
 
 /// How a call ended.

@@ -26,7 +26,7 @@ mod tree;
 
 pub use assembler::{Assembler, MAX_GOROUTINES};
 pub use exit_check::{ExitChecker, ExitCounts};
-pub use line::{CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink, Unwinding};
+pub use line::{Beginning, CallEnd, LineBody, Note, PartEnd, TraceLine, TraceSink, Unwinding};
 pub use net::NetCosts;
 pub use settings::{AssemblerSettings, DEFAULT_MAX_BUFFERED_CALLS, DEFAULT_MAX_CALLS, Delivery};
 pub use statistics::{EndCounts, Statistics};

@@ -1,7 +1,7 @@
 use super::line::CallEnd;
 
-/// How shown calls ended. The sum is [`Statistics::calls`] + [`Statistics::calls_without_entry`]
-/// once the trace is finished.
+/// How shown calls ended. The sum is [`Statistics::calls`] + [`Statistics::calls_already_open`] +
+/// [`Statistics::calls_without_entry`] once the trace is finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndCounts {
     /// [`CallEnd::Returned`].
@@ -43,15 +43,17 @@ impl EndCounts {
 }
 
 /// What an [`Assembler`](super::Assembler) counted. What the kernel side counted (entries and
-/// exits lost, calls that began before tracing) is not here.
+/// exits lost, returns of calls that began before tracing and are not shown) is not here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Trees of which at least one call is shown; a tree that was cut counts once.
     pub trees: u64,
-    /// Of those, how many are finished: their root returned or was unwound.
+    /// Of those, how many are finished: their root's entry was seen, and it returned or was unwound.
     pub trees_finished: u64,
     /// Shown entries.
     pub calls: u64,
+    /// Shown calls that were open when tracing began; not among [`calls`](Self::calls).
+    pub calls_already_open: u64,
     /// Shown calls whose entry was lost; not among [`calls`](Self::calls).
     pub calls_without_entry: u64,
     /// How shown calls ended.

@@ -216,11 +216,13 @@ class EventsBlock:
             6: ("entry", self.read_entry),
             7: ("checked", self.read_checked),
         }[kind]
+        self.already_open = False
         depth, function, place = read(fields, tag, goroutine)
         if name != "entry" and mark:
             goroutine.next_sequence = goroutine.next_tree = 0
         else:
-            goroutine.next_sequence = (sequence + 1) & U64
+            numbers = 0 if self.already_open else 1
+            goroutine.next_sequence = (sequence + numbers) & U64
             goroutine.next_tree = tree
         whose = (goroutine.pid, goroutine.goid)
         return (name, *whose, sequence, tree, mark, depth, function, time, place)
@@ -237,7 +239,10 @@ class EventsBlock:
                 5: lambda: " observer@%#x" % fields.unsigned(),
                 6: lambda: " return@%d" % fields.unsigned(),
                 7: lambda: " return@%d" % fields.unsigned(),
+                8: lambda: " open",
+                9: lambda: " open unobserved",
             }[code]()
+            self.already_open = code in (8, 9)
             if code in (3, 5, 7):
                 end_probe += " " + str(fields.u32())
         call = fields.u32()

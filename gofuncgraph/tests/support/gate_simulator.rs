@@ -65,6 +65,8 @@ struct Gate {
 pub struct GateCounts {
     pub entries_written: u64,
     pub entries_lost: u64,
+    /// Calls that were found to be open already.
+    pub already_open: u64,
     pub returns_written: u64,
     pub returns_lost: u64,
     pub observations_written: u64,
@@ -84,6 +86,11 @@ pub struct GateSimulator {
     pub returning_at_once: BTreeSet<FunctionId>,
     /// Where calls return to and no observer is.
     pub unobservable_returns: BTreeSet<u64>,
+    /// Stacks are searched for calls that were open when tracing began.
+    pub searches_already_open: bool,
+    looked_at: BTreeSet<Goroutine>,
+    /// Place on the stack of the last root that was found so.
+    found_root: Option<usize>,
     stacks: BTreeMap<Goroutine, Vec<Call>>,
     gates: BTreeMap<Goroutine, Gate>,
     /// Every step of the program takes so long.
@@ -102,6 +109,9 @@ impl GateSimulator {
             promoted: BTreeSet::new(),
             returning_at_once: BTreeSet::new(),
             unobservable_returns: BTreeSet::new(),
+            searches_already_open: false,
+            looked_at: BTreeSet::new(),
+            found_root: None,
             stacks: BTreeMap::new(),
             gates: BTreeMap::new(),
             step_ns: 1_234_567,
@@ -134,6 +144,9 @@ impl GateSimulator {
     /// The goroutine's innermost function calls `function`.
     pub fn call(&mut self, goroutine: Goroutine, function: FunctionId) {
         self.step();
+        if !self.targets.contains(&function) {
+            self.look_at_return(goroutine);
+        }
         let (depth, caller) = self.call_unseen(goroutine, function);
         self.supersede(goroutine, depth);
         let gate = self.gates.get(&goroutine).copied().unwrap_or_default();
@@ -161,6 +174,83 @@ impl GateSimulator {
             self.counts.entries_written += 1;
         } else {
             self.counts.entries_lost += 1;
+        }
+    }
+
+    /// Place on the stack of the root that was found by the last step, if one was.
+    pub fn take_found_root(&mut self) -> Option<usize> {
+        self.found_root.take()
+    }
+
+    fn is_target(&self, call: &Call) -> bool {
+        self.targets.contains(&call.function)
+    }
+
+    /// Outside of any tree, finds the outermost target that is open, once.
+    fn look_at(&mut self, goroutine: Goroutine) {
+        if !self.searches_already_open
+            || self.gates.contains_key(&goroutine)
+            || !self.looked_at.insert(goroutine)
+        {
+            return;
+        }
+        let stack = self.stacks.get(&goroutine).map_or(&[][..], Vec::as_slice);
+        if let Some(root) = stack.iter().position(|call| self.is_target(call)) {
+            self.start_already_open(goroutine, root);
+        }
+    }
+
+    /// A target that returns outside of any tree was open.
+    fn look_at_return(&mut self, goroutine: Goroutine) {
+        let stack = self.stacks.get(&goroutine).map_or(&[][..], Vec::as_slice);
+        match stack.last() {
+            Some(innermost) if self.is_target(innermost) => {
+                if self.searches_already_open && !self.gates.contains_key(&goroutine) {
+                    self.start_already_open(goroutine, stack.len() - 1);
+                }
+            }
+            _ => self.look_at(goroutine),
+        }
+    }
+
+    /// A tree starts at this place of the stack.
+    fn start_already_open(&mut self, goroutine: Goroutine, root: usize) {
+        self.found_root = Some(root);
+        let stack = self.stacks.get(&goroutine).cloned().unwrap_or_default();
+        let gate = self.gates.entry(goroutine).or_default();
+        gate.root = stack.get(root).map(|call| call.depth);
+        if self.ring_is_full {
+            gate.next_sequence += 1;
+            gate.lost_records = true;
+            self.counts.entries_lost += 1;
+            return;
+        }
+        let position = SequencePosition {
+            sequence: gate.next_sequence,
+            tree: gate.tree,
+        };
+        let time = self.now;
+        for (height, call) in stack.iter().enumerate().skip(root) {
+            let caller = height.checked_sub(1).and_then(|below| stack.get(below));
+            let return_address = return_address(caller.map(|caller| caller.function));
+            self.counts.already_open += 1;
+            self.events.push(Event::Goroutine {
+                goroutine,
+                position,
+                time,
+                kind: GoroutineEvent::AlreadyOpen {
+                    function: call.function,
+                    depth: call.depth,
+                    return_address: RuntimeAddress(return_address.wrapping_add(LOAD_BIAS.0)),
+                    load_bias: LOAD_BIAS,
+                    starts_tree: height == root,
+                    end_probe: if self.promoted.contains(&call.function) {
+                        EndProbe::None
+                    } else {
+                        EndProbe::Return
+                    },
+                },
+            });
         }
     }
 
@@ -228,6 +318,9 @@ impl GateSimulator {
     fn innermost_returns(&mut self, goroutine: Goroutine) {
         let height = self.stack_height(goroutine);
         let end_probe = (height > 0).then(|| self.end_probe(goroutine, height - 1));
+        if end_probe == Some(EndProbe::Return) {
+            self.look_at(goroutine);
+        }
         let call = self
             .stacks
             .get_mut(&goroutine)

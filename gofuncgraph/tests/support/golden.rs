@@ -113,7 +113,7 @@ pub fn render(
     let statistics = *assembler.statistics();
     assert_eq!(
         statistics.ends.total(),
-        statistics.calls + statistics.calls_without_entry
+        statistics.calls + statistics.calls_already_open + statistics.calls_without_entry
     );
     let text = String::from_utf8(out).expect("text is UTF-8");
     (text, statistics)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gofuncgraph::binary::VirtualAddress;
 use gofuncgraph::events::{Goroutine, MonotonicTime};
 use gofuncgraph::plan::FunctionId;
-use gofuncgraph::trace::{CallEnd, LineBody, TraceLine, Unwinding};
+use gofuncgraph::trace::{Beginning, CallEnd, LineBody, TraceLine, Unwinding};
 
 use crate::gate_simulator::{code_address, return_address};
 
@@ -13,7 +13,8 @@ use crate::gate_simulator::{code_address, return_address};
 #[derive(Default)]
 pub struct Truth {
     targets: BTreeSet<FunctionId>,
-    stacks: BTreeMap<Goroutine, Vec<(FunctionId, MonotonicTime)>>,
+    /// What is open, and since when if that is known.
+    stacks: BTreeMap<Goroutine, Vec<(FunctionId, Option<MonotonicTime>)>>,
     /// The open tree: height of the stack below its root, and its lines.
     open: BTreeMap<Goroutine, (usize, Vec<TraceLine>)>,
     pub trees: Vec<Vec<TraceLine>>,
@@ -46,11 +47,38 @@ impl Truth {
                 level: (stack.len() - *below) as u32,
                 body: LineBody::Entry {
                     function,
-                    call: Some(VirtualAddress(return_address(caller))),
+                    beginning: Beginning::Seen {
+                        call: VirtualAddress(return_address(caller)),
+                    },
                 },
             });
         }
-        stack.push((function, time));
+        stack.push((function, Some(time)));
+    }
+
+    /// `function` was called before tracing began.
+    pub fn call_unseen(&mut self, goroutine: Goroutine, function: FunctionId) {
+        let stack = self.stacks.entry(goroutine).or_default();
+        stack.push((function, None));
+    }
+
+    /// What was open when tracing began is found, from the place `root` of the stack on.
+    pub fn find_open(&mut self, goroutine: Goroutine, root: usize, time: MonotonicTime) {
+        let stack = self.stacks.get(&goroutine).map_or(&[][..], Vec::as_slice);
+        let caller = |height: usize| Some(stack.get(height.checked_sub(1)?)?.0);
+        let lines = stack.iter().enumerate().skip(root);
+        let lines = lines.map(|(height, (function, _))| TraceLine {
+            goroutine,
+            time,
+            level: (height - root) as u32,
+            body: LineBody::Entry {
+                function: *function,
+                beginning: Beginning::AlreadyOpen {
+                    call: VirtualAddress(return_address(caller(height))),
+                },
+            },
+        });
+        self.open.insert(goroutine, (root, lines.collect()));
     }
 
     /// All calls but the outermost `height` end so.
@@ -81,7 +109,7 @@ impl Truth {
                 body: LineBody::End {
                     function,
                     how,
-                    duration: is_measured.then(|| time - begin),
+                    duration: begin.filter(|_| is_measured).map(|begin| time - begin),
                 },
             });
             if level == 0 {

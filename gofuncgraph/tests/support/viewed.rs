@@ -212,3 +212,32 @@ pub fn long_tree() -> GateSimulator {
     plain_tree(&mut program, FIRST);
     program
 }
+
+/// Calls that were open when tracing began: with calls in them, with none, and up to the end.
+pub fn already_open() -> GateSimulator {
+    let mut program = program();
+    program.searches_already_open = true;
+    program.step_ns = 15_000;
+    for function in [OTHER, ROOT, MIDDLE] {
+        program.call_unseen(FIRST, function);
+    }
+    for goroutine in [SECOND, ELSEWHERE] {
+        program.call_unseen(goroutine, ROOT);
+    }
+    program.call(FIRST, LEAF);
+    program.ret(SECOND);
+    program.ret(FIRST);
+    program.ret(FIRST);
+    program.call(ELSEWHERE, LEAF);
+    program.ret(ELSEWHERE);
+    program.wait_ns(123_456_789);
+    for function in [MIDDLE, LEAF] {
+        program.call(FIRST, function);
+    }
+    for _ in 0..4 {
+        program.ret(FIRST);
+    }
+    plain_tree(&mut program, SECOND);
+    program.stop();
+    program
+}

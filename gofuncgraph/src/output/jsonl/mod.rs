@@ -13,7 +13,7 @@ use super::symbols::Symbols;
 use super::wall_clock::{SecondStyle, WallClock};
 use crate::binary::{package_of, readable_name};
 use crate::events::{Goroutine, MonotonicTime};
-use crate::trace::{CallEnd, Note, PartEnd, TraceLine};
+use crate::trace::{Beginning, CallEnd, Note, PartEnd, TraceLine};
 use ended::EndReason;
 use record::{CallRecord, Gap, GapRecord};
 
@@ -165,7 +165,8 @@ impl<S: Symbols> JsonlWriter<S> {
         let name = self.symbols.function_name(call.function);
         self.function.push_str(name.unwrap_or("?"));
         let reason = EndReason::of(ending.how, &mut self.symbols);
-        let call_site = call.call.and_then(|call| self.symbols.call_site(call));
+        let call_site = call.beginning.call();
+        let call_site = call_site.and_then(|call| self.symbols.call_site(call));
         let caller = call_site.map(|call_site| readable_name(call_site.caller));
         let line = call_site.and_then(|call_site| call_site.line);
         let record = CallRecord {
@@ -197,6 +198,7 @@ impl<S: Symbols> JsonlWriter<S> {
                 let (begin, duration) = call.begin.zip(ending.duration)?;
                 Some(nanoseconds((ending.time - begin).saturating_sub(duration)))
             }),
+            already_open: matches!(call.beginning, Beginning::AlreadyOpen { .. }).then_some(true),
             ended: ended(ending.how),
             reason,
         };

@@ -29,6 +29,9 @@ pub(super) struct CallRecord<'a> {
     /// Only where durations are without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probes_ns: Option<Option<u64>>,
+    /// Only where it is true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub already_open: Option<bool>,
     pub ended: &'static str,
     #[serde(flatten)]
     pub reason: EndReason,

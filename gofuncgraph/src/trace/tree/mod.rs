@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::buffer::{TreeBuffer, has_measured_end};
 use super::frame::{Entry, Frame};
 use super::handover::Handover;
-use super::line::{CallEnd, LineBody, Note};
+use super::line::{Beginning, CallEnd, LineBody, Note};
 use super::loss_marks::LossMarks;
 use super::net::EndedBy;
 use super::reasons::Reasons;
@@ -58,8 +58,12 @@ pub(super) struct Tree {
     probes_ns: u64,
     first_event: MonotonicTime,
     last_event: MonotonicTime,
+    /// When the part began that is not handed over yet.
+    part_began: MonotonicTime,
     /// It is among `Statistics::trees`.
     counted: bool,
+    /// Its root was open when tracing began.
+    root_was_open: bool,
     cut: bool,
     /// An earlier part was handed over.
     part_shown: bool,
@@ -80,7 +84,9 @@ impl Tree {
             probes_ns: 0,
             first_event: time,
             last_event: time,
+            part_began: time,
             counted: false,
+            root_was_open: false,
             cut: false,
             part_shown: false,
             dropped_calls: 0,
@@ -124,16 +130,18 @@ impl Tree {
         }
     }
 
-    /// A call begins.
+    /// A call begins, or is open already.
     pub fn entry(&mut self, time: MonotonicTime, entry: Entry, handover: &mut Handover<'_>) {
         let Entry {
             function,
             depth,
             call,
             end_probe,
+            is_already_open,
         } = entry;
         self.events += 1;
-        if end_probe != EndProbe::Return {
+        // Of a call that was open already it is not certain.
+        if end_probe != EndProbe::Return && !is_already_open {
             handover.shared.note_promoted(function);
         }
         self.end_unseen_while(time, handover, |frame| frame.depth >= depth);
@@ -147,11 +155,13 @@ impl Tree {
         handover.shared.open_calls += 1;
         self.make_room(time, handover);
         // After a cut, which tells what there was before.
-        let cost_ns = handover.shared.entry_ns(function);
-        self.probes_ns = self.probes_ns.saturating_add(cost_ns);
+        if !is_already_open {
+            let cost_ns = handover.shared.entry_ns(function);
+            self.probes_ns = self.probes_ns.saturating_add(cost_ns);
+        }
         match &mut self.buffer {
             Some(buffer) => {
-                buffer.entry(time, function, call);
+                buffer.entry(time, &entry);
                 handover.shared.buffered_calls += 1;
             }
             None => handover.line(
@@ -160,14 +170,18 @@ impl Tree {
                 self.frames.len(),
                 LineBody::Entry {
                     function,
-                    call: Some(call),
+                    beginning: if is_already_open {
+                        Beginning::AlreadyOpen { call }
+                    } else {
+                        Beginning::Seen { call }
+                    },
                 },
             ),
         }
         self.frames.push(Frame {
             function,
             depth,
-            entry_time: time,
+            entry_time: (!is_already_open).then_some(time),
             order: self.events,
             call,
             end_probe,
@@ -231,7 +245,7 @@ impl Tree {
             let level = self.frames.len();
             let entry = LineBody::Entry {
                 function,
-                call: None,
+                beginning: Beginning::Lost,
             };
             let end = LineBody::End {
                 function,
@@ -450,15 +464,18 @@ impl Tree {
         handover.shared.open_calls = handover.shared.open_calls.saturating_sub(1);
         let function = frame.function;
         let inside_ns = self.probes_ns.saturating_sub(frame.probes_before_ns);
-        let duration = has_measured_end(how).then(|| {
-            let duration = time - frame.entry_time;
-            handover.shared.net(duration, function, inside_ns, ended_by)
+        let begin = frame.entry_time.filter(|_| has_measured_end(how));
+        let duration = begin.map(|begin| {
+            handover
+                .shared
+                .net(time - begin, function, inside_ns, ended_by)
         });
         let cost_ns = handover.shared.end_ns(ended_by);
         self.probes_ns = self.probes_ns.saturating_add(cost_ns);
         let level = self.frames.len();
         if level == 0 && matches!(self.root, Root::Open) {
             self.root = Root::Ended { how, duration };
+            self.root_was_open |= frame.is_already_open();
         }
         match &mut self.buffer {
             Some(buffer) => buffer.end(time, how, ended_by),

@@ -3,13 +3,38 @@
 use std::time::Duration;
 
 use super::super::buffer::{EarlierCall, TreeBuffer, has_measured_end};
+use super::super::frame::Frame;
 use super::super::handover::Handover;
 use super::super::line::{CallEnd, Note, PartEnd};
 use super::super::net::EndedBy;
 use super::{Outcome, Root, Tree};
 use crate::events::MonotonicTime;
 
+/// A root that was open when tracing began may never end. What has ended in it is handed over when
+/// so much time has passed since the part began.
+const OPEN_ROOT_INTERVAL: Duration = Duration::from_secs(1);
+
 impl Tree {
+    /// Hands over what has ended in a tree whose root may never end, if nothing else is open and it is
+    /// time to.
+    pub fn hand_over_ended(&mut self, time: MonotonicTime, handover: &mut Handover<'_>) {
+        let is_due = self.frames.iter().all(Frame::is_already_open)
+            && time - self.part_began >= OPEN_ROOT_INTERVAL
+            && (self.part_shown || self.has_lasted(time, handover));
+        if is_due && self.buffered_calls() > 0 {
+            self.cut(time, handover);
+        }
+    }
+
+    /// Whether it took as long by `time` as is asked for.
+    fn has_lasted(&self, time: MonotonicTime, handover: &Handover<'_>) -> bool {
+        let limits = handover.shared.limits;
+        let slower_than = limits.and_then(|limits| limits.slower_than);
+        let probes = Duration::from_nanos(self.probes_ns);
+        let so_far = (time - self.first_event).saturating_sub(probes);
+        so_far >= slower_than.unwrap_or_default()
+    }
+
     /// Cuts the tree if it has no room for another call.
     pub(super) fn make_room(&mut self, time: MonotonicTime, handover: &mut Handover<'_>) {
         if handover
@@ -24,23 +49,18 @@ impl Tree {
     /// Hands over what there is so far, balanced, or drops it if the tree is not long enough
     /// yet; then goes on with a new part.
     pub fn cut(&mut self, time: MonotonicTime, handover: &mut Handover<'_>) {
+        let is_shown = self.part_shown || self.has_lasted(time, handover);
         let Some(buffer) = &mut self.buffer else {
             return;
         };
+        self.part_began = time;
         let calls = buffer.calls() as u64;
         let statistics = &mut handover.shared.statistics;
         if !std::mem::replace(&mut self.cut, true) {
             statistics.trees_cut += 1;
         }
-        let slower_than = handover
-            .shared
-            .limits
-            .and_then(|limits| limits.slower_than)
-            .unwrap_or_default();
         let mut introduction = Vec::with_capacity(2);
-        let probes = Duration::from_nanos(self.probes_ns);
-        let so_far = (time - self.first_event).saturating_sub(probes);
-        if self.part_shown || so_far >= slower_than {
+        if is_shown {
             buffer.note(time, Note::Cut { calls });
             for _ in &self.frames {
                 buffer.end(time, CallEnd::StillOpen, EndedBy::Other);
@@ -85,7 +105,9 @@ impl Tree {
         }
         handover.part_end(PartEnd::Tree);
         match self.root {
-            Root::Ended { how, .. } if self.counted && has_measured_end(how) => {
+            Root::Ended { how, .. }
+                if self.counted && !self.root_was_open && has_measured_end(how) =>
+            {
                 handover.shared.statistics.trees_finished += 1;
                 Outcome::Finished
             }
