@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::thread;
 
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
@@ -59,18 +60,27 @@ pub(super) fn load(
         .and_then(|()| object.relocate_calls(&text_sections))
         .map_err(|error| unusable(super::error::with_causes(&error)))?;
     object.sanitize_functions(aya::features());
-    let emulating = match emulation {
-        Some(emulation) => match load_emulating(&object) {
-            Err(_) if !emulation.is_demanded => None,
-            loaded => Some(loaded?),
-        },
-        None => None,
-    };
-    Ok(UprobePrograms {
-        entry: load_program(&object, program_names::ENTRY)?,
-        function_return: load_program(&object, program_names::RETURN)?,
-        observer: load_program(&object, program_names::OBSERVER)?,
-        emulating,
+    let object = &object;
+    // The kernel verifies several programs at the same time, and this one takes longest.
+    thread::scope(|scope| {
+        let load_entry = || load_program(object, program_names::ENTRY);
+        let entry = thread::Builder::new().spawn_scoped(scope, load_entry);
+        let emulating = match emulation {
+            Some(emulation) => match load_emulating(object) {
+                Err(_) if !emulation.is_demanded => None,
+                loaded => Some(loaded?),
+            },
+            None => None,
+        };
+        let function_return = load_program(object, program_names::RETURN)?;
+        let observer = load_program(object, program_names::OBSERVER)?;
+        let entry = entry.ok().and_then(|thread| thread.join().ok());
+        Ok(UprobePrograms {
+            entry: entry.unwrap_or_else(load_entry)?,
+            function_return,
+            observer,
+            emulating,
+        })
     })
 }
 
