@@ -135,6 +135,30 @@ pub const NO_SITE: u32 = u32::MAX;
 /// Callers at most that are looked through for the one whose return is seen.
 pub const MAX_CHAIN: u32 = 8;
 
+/// Entry 0 of the `ALREADY_OPEN_SEARCH` map: whether stacks are searched for calls of targets that were
+/// open when tracing began.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlreadyOpenSearch {
+    /// Not 0: at the first event of a goroutine. The programs set it to 0 once a target's call was
+    /// not told of: from then on one on a stack need not have begun before.
+    pub is_wanted: u32,
+}
+
+/// A call in the code of a target; in the `TARGET_CALLS` map, by the lower half of the virtual
+/// address that it returns to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TargetCall {
+    /// The entry site of the target.
+    pub site: u32,
+    /// From the call's return address up to the target's own.
+    pub frame_bytes: u32,
+}
+
+/// Elements of the `LOOKED_AT` map: a goroutine's is that of its id, modulo this power of two.
+pub const LOOKED_AT_COUNT: u32 = 1 << 16;
+
 /// Names a goroutine of a process.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -233,6 +257,9 @@ const _: () = {
     assert!(offset_of!(SiteState, address) == 8);
     assert!(size_of::<ReturnPlace>() == 8);
     assert!(offset_of!(ReturnPlace, caller_site) == 4);
+    assert!(size_of::<AlreadyOpenSearch>() == 4);
+    assert!(size_of::<TargetCall>() == 8);
+    assert!(offset_of!(TargetCall, frame_bytes) == 4);
     assert!(size_of::<GoroutineKey>() == 16);
     assert!(offset_of!(GoroutineKey, goid) == 8);
     assert!(size_of::<GoroutineState>() == 72);
@@ -249,8 +276,8 @@ const _: () = {
 #[cfg(feature = "user")]
 mod pod {
     use super::{
-        Control, GoroutineKey, GoroutineState, ProcessState, ReturnPlace, SiteState, TraceConfig,
-        TracedProcess,
+        AlreadyOpenSearch, Control, GoroutineKey, GoroutineState, ProcessState, ReturnPlace,
+        SiteState, TargetCall, TraceConfig, TracedProcess,
     };
 
     // SAFETY: repr(C), integers only, no implicit padding (sizes asserted above), any bytes are valid.
@@ -263,6 +290,10 @@ mod pod {
     unsafe impl aya::Pod for SiteState {}
     // SAFETY: as above.
     unsafe impl aya::Pod for ReturnPlace {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for AlreadyOpenSearch {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for TargetCall {}
     // SAFETY: as above.
     unsafe impl aya::Pod for GoroutineKey {}
     // SAFETY: as above.

@@ -11,15 +11,15 @@ mod counters;
 mod records;
 
 pub use control::{
-    Control, GoroutineKey, GoroutineState, MAX_CHAIN, NO_SITE, ProcessState, ReturnPlace,
-    SiteState, TraceConfig, TracedProcess, UNOBSERVED_FRAMES, UnobservedFrame, goroutine_flags,
-    process_flags, ret_cookie, site_flags,
+    AlreadyOpenSearch, Control, GoroutineKey, GoroutineState, LOOKED_AT_COUNT, MAX_CHAIN, NO_SITE,
+    ProcessState, ReturnPlace, SiteState, TargetCall, TraceConfig, TracedProcess,
+    UNOBSERVED_FRAMES, UnobservedFrame, goroutine_flags, process_flags, ret_cookie, site_flags,
 };
 pub use counters::{COUNTER_COUNT, Counter};
 pub use records::{
-    ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, ProcessRecord, ReasonKind,
-    ReasonRecord, RecordHeader, RecordKind, ReturnRecord, SampleRecord, WALKED_FRAMES, WalkedFrame,
-    record_flags,
+    AlreadyOpenRecord, ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, OPEN_FRAMES,
+    ProcessRecord, ReasonKind, ReasonRecord, RecordHeader, RecordKind, ReturnRecord, SampleRecord,
+    WALKED_FRAMES, WalkedFrame, record_flags,
 };
 
 /// Names of the maps in the eBPF object.
@@ -42,18 +42,23 @@ pub mod map_names {
     pub const IMAGES_CHANGED: &str = "IMAGES_CHANGED";
     /// Hash of virtual return addresses to [`ReturnPlace`](crate::ReturnPlace).
     pub const OBSERVED_RETURNS: &str = "OBSERVED_RETURNS";
+    /// Array with one [`AlreadyOpenSearch`](crate::AlreadyOpenSearch).
+    pub const ALREADY_OPEN_SEARCH: &str = "ALREADY_OPEN_SEARCH";
+    /// Hash of the lower halves of virtual return addresses to [`TargetCall`](crate::TargetCall).
+    pub const TARGET_CALLS: &str = "TARGET_CALLS";
     /// Per-CPU array of u64, indexed by [`Counter`](crate::Counter).
     pub const COUNTERS: &str = "COUNTERS";
 }
 
 /// Names of the programs in the eBPF object.
 pub mod program_names {
-    /// Attached at the entry sites of functions and at the watched sites of the Go runtime.
+    /// Attached at the entry sites of functions and at the watched sites of the Go runtime. The
+    /// upper half of the cookie is the site's virtual address, or 0 if it has no room.
     pub const ENTRY: &str = "function_entry";
-    /// Attached at the RET instructions of functions.
+    /// Attached at the RET instructions of functions; cookies are as those of entries.
     pub const RETURN: &str = "function_return";
-    /// The same, and does what the RET would do. The upper half of the cookie is the RET's
-    /// virtual address. Not every kernel loads it.
+    /// The same, and does what the RET would do. It is not for addresses that the cookie has no
+    /// room for. Not every kernel loads it.
     pub const RETURN_EMULATED: &str = "function_return_emulated";
     /// Attached where calls return to; the cookie names the observer.
     pub const OBSERVER: &str = "return_observed";

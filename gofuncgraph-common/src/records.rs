@@ -25,6 +25,8 @@ pub enum RecordKind {
     Missed = 9,
     /// A [`ReasonRecord`].
     Reason = 10,
+    /// An [`AlreadyOpenRecord`].
+    AlreadyOpen = 11,
 }
 
 impl RecordKind {
@@ -41,6 +43,7 @@ impl RecordKind {
             8 => Self::IdleSample,
             9 => Self::Missed,
             10 => Self::Reason,
+            11 => Self::AlreadyOpen,
             _ => return None,
         })
     }
@@ -281,7 +284,38 @@ pub struct ReasonRecord {
     pub frames: [WalkedFrame; WALKED_FRAMES],
 }
 
+/// Return addresses that an [`AlreadyOpenRecord`] has at most.
+pub const OPEN_FRAMES: usize = 64;
+
+/// At its first event a goroutine was found to be in a call of a target that began before tracing:
+/// the root of a tree that starts with this. Counts no number of its own: `sequence` is that of the
+/// goroutine's next record. If it cannot be written, it counts as a lost one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlreadyOpenRecord {
+    /// Kind [`RecordKind::AlreadyOpen`].
+    pub header: RecordHeader,
+    /// As in [`EntryRecord::instruction_pointer`].
+    pub instruction_pointer: u64,
+    /// Depth of the root.
+    pub root_depth_bytes: u64,
+    /// The id of the site of that event. If it is a RET's, the call that returns there is open, too:
+    /// the first frame is its own.
+    pub site: u32,
+    /// As in [`EntryRecord::tree`].
+    pub tree: u16,
+    /// Always 0.
+    pub padding: u16,
+    /// The innermost first, found by frame pointers; the root's is the last, and what stands behind
+    /// it means nothing. Each is that of the function which the return address before it is in.
+    pub frames: [WalkedFrame; OPEN_FRAMES],
+}
+
 const _: () = {
+    assert!(size_of::<AlreadyOpenRecord>() == 56 + OPEN_FRAMES * 16);
+    assert!(offset_of!(AlreadyOpenRecord, root_depth_bytes) == 40);
+    assert!(offset_of!(AlreadyOpenRecord, site) == 48);
+    assert!(offset_of!(AlreadyOpenRecord, frames) == 56);
     assert!(size_of::<RecordHeader>() == 32);
     assert!(offset_of!(RecordHeader, tgid) == 4);
     assert!(offset_of!(RecordHeader, sequence) == 8);

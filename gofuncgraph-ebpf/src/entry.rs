@@ -9,9 +9,12 @@ use gofuncgraph_common::{
     record_flags, site_flags,
 };
 
+use crate::already_open;
 use crate::chain::{End, find_end};
 use crate::counters::count;
-use crate::goroutine::{current_g, goroutine_key, is_running_goroutine, read_word, stack_depth};
+use crate::goroutine::{
+    current_g, find_goroutine_key, find_stack_depth, is_running_goroutine, read_word,
+};
 use crate::maps;
 use crate::reason;
 use crate::ring;
@@ -51,7 +54,8 @@ pub fn handle(ctx: &ProbeContext) {
         return;
     }
     // SAFETY: a helper of uprobe programs, called with the program's own context.
-    let site = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+    let site = cookie as u32;
     let Some(state) = maps::site(site) else {
         return;
     };
@@ -76,10 +80,25 @@ pub fn handle(ctx: &ProbeContext) {
     }
     let is_target = flags & site_flags::TARGET != 0;
     let g = current_g(regs);
-    let Some(key) = goroutine_key(g) else {
-        return;
+    let key = match find_goroutine_key(g) {
+        Ok(key) => key,
+        Err(counter) => {
+            count_untold(counter, is_target);
+            return;
+        }
     };
     let mut gate = Gate::find(key);
+    if gate.is_none() && !is_target {
+        let hit = already_open::Hit {
+            key,
+            g,
+            site,
+            address: (cookie >> 32) as u32,
+            is_return: false,
+            is_targets_return: false,
+        };
+        gate = already_open::find(control, regs, &hit);
+    }
     if gate.is_none() && !is_target {
         let call = SampledCall {
             site,
@@ -89,8 +108,13 @@ pub fn handle(ctx: &ProbeContext) {
         sample::outside_of_trees(call, state, g, regs.rsp);
         return;
     }
-    let Some(depth_bytes) = stack_depth(g, regs.rsp) else {
-        return;
+    let depth_bytes = match find_stack_depth(g, regs.rsp) {
+        Ok(Some(depth_bytes)) => depth_bytes,
+        Ok(None) => return,
+        Err(counter) => {
+            count_untold(counter, is_target);
+            return;
+        }
     };
     let call = Call {
         site,
@@ -137,6 +161,16 @@ pub fn handle(ctx: &ProbeContext) {
     start_tree(ctx, control, g, key, gate, &call);
 }
 
+/// A call is not told of. On another stack than its goroutine's it is never taken for one that was
+/// open already.
+#[inline(always)]
+fn count_untold(why: Counter, is_target: bool) {
+    count(why);
+    if is_target && matches!(why, Counter::Unreadable) {
+        already_open::give_up();
+    }
+}
+
 #[inline(always)]
 fn start_tree(
     ctx: &ProbeContext,
@@ -148,6 +182,7 @@ fn start_tree(
 ) {
     if !is_running_goroutine(g) {
         count(Counter::GoroutineCheckFailed);
+        already_open::give_up();
         return;
     }
     let Some(gate) = Gate::start_tree(key, gate, call.depth_bytes) else {

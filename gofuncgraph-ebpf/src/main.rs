@@ -3,6 +3,7 @@
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod already_open;
 mod chain;
 mod counters;
 mod emulation;

@@ -1,11 +1,12 @@
 //! The maps; their layouts are documented in gofuncgraph-common.
 
 use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use gofuncgraph_common::{
-    COUNTER_COUNT, Control, GoroutineKey, GoroutineState, ProcessState, ReturnPlace, SiteState,
-    TraceConfig, TracedProcess,
+    AlreadyOpenSearch, COUNTER_COUNT, Control, GoroutineKey, GoroutineState, LOOKED_AT_COUNT,
+    ProcessState, ReturnPlace, SiteState, TargetCall, TraceConfig, TracedProcess,
 };
 
 /// Resized at load to `--buffer`.
@@ -33,6 +34,18 @@ pub static TRACED: HashMap<u32, TracedProcess> = HashMap::with_max_entries(1 << 
 /// Written by user space alone; grows while functions are promoted.
 #[map]
 pub static OBSERVED_RETURNS: HashMap<u64, ReturnPlace> = HashMap::with_max_entries(1 << 16, 0);
+
+#[map]
+pub static ALREADY_OPEN_SEARCH: Array<AlreadyOpenSearch> = Array::with_max_entries(1, 0);
+
+/// Written by user space alone. Resized at load; room is made as it is needed.
+#[map]
+pub static TARGET_CALLS: HashMap<u32, TargetCall> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+/// Goroutines that had an event, as `already_open::name_of` names them; written by the programs
+/// alone.
+#[map]
+pub static LOOKED_AT: Array<u64> = Array::with_max_entries(LOOKED_AT_COUNT, 0);
 
 /// Written by the programs alone.
 #[map]

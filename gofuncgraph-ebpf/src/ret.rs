@@ -8,6 +8,7 @@ use gofuncgraph_common::{
     site_flags,
 };
 
+use crate::already_open;
 use crate::counters::count;
 use crate::emulation;
 use crate::goroutine::{current_g, goroutine_key, stack_depth};
@@ -17,12 +18,20 @@ use crate::scope;
 use crate::stack;
 use crate::tree::Gate;
 
-/// Counts a hit outside of trees: once, though two links may have a probe here.
+/// Whether a hit outside of trees counts: once, though two links may have a probe here.
 #[inline(always)]
-fn count_outside(control: *mut Control, cookie: u32, state: SiteState) {
+fn is_newest(control: *mut Control, cookie: u32) -> bool {
     let generation = cookie >> ret_cookie::GENERATION_SHIFT;
     // SAFETY: an array element is valid while the program runs.
-    if generation != 0 && generation != unsafe { (*control).returns_generation } {
+    let newest = unsafe { (*control).returns_generation };
+    // 0, or the newest: in one condition, because the verifier looks at what follows twice if there
+    // are two.
+    generation * (generation ^ newest) == 0
+}
+
+#[inline(always)]
+fn count_outside(control: *mut Control, cookie: u32, state: SiteState) {
+    if !is_newest(control, cookie) {
         return;
     }
     count(if state.tier == 0 {
@@ -58,7 +67,8 @@ fn tell(ctx: &ProbeContext, stack_pointer: u64) {
         return;
     }
     // SAFETY: a helper of uprobe programs, called with the program's own context.
-    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    let whole_cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+    let cookie = whole_cookie as u32;
     let site = cookie & ret_cookie::SITE_MASK;
     let Some(state) = maps::site(site) else {
         return;
@@ -74,7 +84,20 @@ fn tell(ctx: &ProbeContext, stack_pointer: u64) {
     let Some(key) = goroutine_key(g) else {
         return;
     };
-    let Some(mut gate) = Gate::find(key) else {
+    let mut gate = Gate::find(key);
+    // Else another program has been here, and may have done the RET.
+    if gate.is_none() && stack_pointer == regs.rsp && is_newest(control, cookie) {
+        let hit = already_open::Hit {
+            key,
+            g,
+            site,
+            address: (whole_cookie >> 32) as u32,
+            is_return: true,
+            is_targets_return: is_target,
+        };
+        gate = already_open::find(control, regs, &hit);
+    }
+    let Some(mut gate) = gate else {
         count_outside(control, cookie, state);
         return;
     };

@@ -18,6 +18,22 @@ pub fn write<T: Copy + 'static>(control: *mut Control, record: T, lost: Counter)
     true
 }
 
+/// As [`write`], of a record that the stack has no room for: `fill` writes it where it belongs.
+#[inline(always)]
+pub fn write_in_place<T: 'static>(
+    control: *mut Control,
+    lost: Counter,
+    fill: impl FnOnce(*mut T),
+) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+        count(lost);
+        return false;
+    };
+    fill(entry.as_mut_ptr());
+    entry.submit(wakeup_flags(control));
+    true
+}
+
 /// Writes `record` if less than half of the ring is unread: of what may be missing.
 #[inline(always)]
 pub fn write_if_there_is_room<T: Copy + 'static>(record: T) {

@@ -7,6 +7,7 @@ use gofuncgraph_common::{
     record_flags,
 };
 
+use crate::already_open;
 use crate::counters::count;
 use crate::goroutine::read_word;
 use crate::maps::{GOROUTINES, IMAGES_CHANGED, PROCESSES};
@@ -172,6 +173,7 @@ impl Gate {
     pub fn start_tree(key: GoroutineKey, existing: Option<Self>, depth_bytes: u64) -> Option<Self> {
         let Some(process) = process_state(key.tgid) else {
             count(Counter::TreesRefused);
+            already_open::give_up();
             return None;
         };
         if process.flags & process_flags::ENDED != 0 {
@@ -197,6 +199,7 @@ impl Gate {
         };
         if GOROUTINES.insert(&key, &fresh, 0).is_err() {
             count(Counter::TreesRefused);
+            already_open::give_up();
             return None;
         }
         Self::find(key)

@@ -106,7 +106,7 @@ fn durations_without_probes_are_replayed() {
 #[test]
 fn calls_outside_of_trees_are_estimated() {
     for promote in ["off", "auto"] {
-        let (outcome, truth) = trace_rounds(&["--promote", promote], &["main.main"]);
+        let (outcome, truth) = trace_rounds(&["--promote", promote], &["flag.(*FlagSet).Parse"]);
         assert_eq!(outcome.summary().trees, 0);
         let cost = cost(&outcome);
         let calls = cost.strip_prefix("about ").expect("it is an estimate");

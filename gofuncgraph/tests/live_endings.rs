@@ -306,7 +306,7 @@ fn the_program_starts_later() {
 }
 
 #[test]
-fn calls_that_began_before_are_counted_and_not_shown() {
+fn calls_that_began_before_are_shown_where_they_return() {
     let (binary, mut program) = sleeper();
     program.tell("enter", "entered");
     let tracer = Tracer::start(
@@ -319,8 +319,12 @@ fn calls_that_began_before_are_counted_and_not_shown() {
     let outcome = tracer.stop();
     let summary = outcome.summary();
     summary.assert_nothing_lost();
-    assert_eq!(summary.other("began before tracing"), 2, "{summary:?}");
-    assert_eq!(outcome.trees().shapes(), ["main.quick"]);
+    assert_eq!(summary.other("already open"), 2, "{summary:?}");
+    assert_eq!(summary.other("began before tracing"), 0, "{summary:?}");
+    let trace = outcome.trees();
+    assert_eq!(trace.shapes(), ["main.held", "main.outer", "main.quick"]);
+    let open = trace.calls.iter().map(|call| call.is_already_open);
+    assert!(open.eq([true, true, false]));
 }
 
 #[test]

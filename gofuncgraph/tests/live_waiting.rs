@@ -43,16 +43,16 @@ fn nobody_calls_the_target() {
     for _ in 0..200 {
         program.tell("call", "called");
     }
-    // A call that began before.
-    program.tell("leave", "left");
     let words = format!(
-        "{NOTHING}no call of 'main.outer' began (those that had begun before are not seen; 1 \
-         returned); about 200 calls of -u functions were outside of the targets"
+        "{NOTHING}no call of 'main.outer' began, and none that had begun before went on; about 200 calls \
+         of -u functions were outside of the targets"
     );
     waited_for(&mut tracer, &words);
+    program.tell("leave", "left");
     let outcome = tracer.stop();
     outcome.assert_code(0);
-    assert_eq!(outcome.stdout, "");
+    assert_eq!(outcome.trees().shapes(), ["main.outer"]);
+    assert_eq!(outcome.summary().other("already open"), 1);
 }
 
 #[test]

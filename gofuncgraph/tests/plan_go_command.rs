@@ -8,7 +8,7 @@ use std::process::Command;
 use gofuncgraph::binary::{Function, GoBinary};
 use gofuncgraph::plan::{
     FunctionId, Pattern, Placement, PlanError, PlanWarning, ProbePlan, ReasonSite, Selection,
-    SiteKind, SkipReason, plan,
+    SiteKind, SkipReason, plan, target_calls,
 };
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Mnemonic, Register};
 
@@ -308,8 +308,8 @@ fn patterns_that_give_nothing_say_why() {
     assert_eq!(vendored[0].reasons[0].0, SkipReason::Vendored);
 }
 
-/// Addresses of all instructions, and of the RETs, by function start, as objdump has them.
-type Listing = BTreeMap<u64, (BTreeSet<u64>, Vec<u64>)>;
+/// By function start, addresses of all instructions, of the RETs and of the calls, as objdump has them.
+type Listing = BTreeMap<u64, (BTreeSet<u64>, Vec<u64>, Vec<u64>)>;
 
 fn objdump(path: &str, name_pattern: &str) -> Listing {
     let mut listing = Listing::new();
@@ -325,10 +325,13 @@ fn objdump(path: &str, name_pattern: &str) -> Listing {
             .and_then(|field| u64::from_str_radix(field.strip_prefix("0x")?, 16).ok());
         let Some(address) = address else { continue };
         let mnemonic = fields.nth(1).unwrap_or_default();
-        let (boundaries, rets) = listing.entry(*start.get_or_insert(address)).or_default();
+        let function = *start.get_or_insert(address);
+        let (boundaries, rets, calls) = listing.entry(function).or_default();
         boundaries.insert(address);
-        if mnemonic == "RET" {
-            rets.push(address);
+        match mnemonic {
+            "RET" => rets.push(address),
+            "CALL" => calls.push(address),
+            _ => {}
         }
     }
     listing
@@ -344,7 +347,7 @@ fn sites_agree_with_objdump() {
     let listing = objdump(path, r"^(os|fmt|net/http|runtime|cmd/go/internal/load)\.");
     let mut compared = 0;
     for (planned, (entry, returns)) in plan.functions.iter().zip(sites_by_function(&plan)) {
-        let Some((boundaries, rets)) = listing.get(&planned.start.0) else {
+        let Some((boundaries, rets, _)) = listing.get(&planned.start.0) else {
             continue;
         };
         let entry = entry.expect("an entry");
@@ -354,4 +357,37 @@ fn sites_agree_with_objdump() {
     }
     println!("{compared} functions agree with objdump");
     assert!(compared > 1_000, "{compared}");
+}
+
+/// Where the calls of targets return to: behind every call, and nowhere else.
+#[test]
+fn calls_of_targets_agree_with_objdump() {
+    let go = GoCommand::read();
+    let binary = go.binary();
+    let selection = Selection {
+        targets: patterns(&["cmd/go/internal/load.*"]),
+        wildcards: patterns(&["os.*"]),
+        ..Selection::default()
+    };
+    let plan = plan(&binary, &selection, Placement::Standard).expect("plan");
+    let calls = target_calls(&binary, &plan, usize::MAX).expect("there is no limit");
+    let path = go.path.to_str().expect("a UTF-8 path");
+    let listing = objdump(path, r"^cmd/go/internal/load\.");
+    let mut expected = BTreeSet::new();
+    for planned in plan.functions.iter().filter(|planned| planned.is_target) {
+        let (boundaries, _, of_function) = &listing[&planned.start.0];
+        let next = |call: &u64| boundaries.range(call + 1..).next().copied();
+        // Behind the last instruction stands another function, or nothing.
+        expected.extend(of_function.iter().filter_map(next));
+    }
+    let found: BTreeSet<u64> = calls.iter().map(|call| call.return_address.0).collect();
+    assert_eq!(expected.difference(&found).next(), None);
+    assert!(found.len() - expected.len() < plan.functions.len());
+    assert!(expected.len() > 1_000, "{}", expected.len());
+    for call in &calls {
+        assert!(plan.is_target_entry(call.entry));
+        // Where the stack is made larger there is no frame yet.
+        assert!(call.frame_bytes >= 8 && call.frame_bytes.is_multiple_of(8));
+    }
+    assert_eq!(target_calls(&binary, &plan, calls.len() - 1), None);
 }

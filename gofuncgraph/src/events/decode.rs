@@ -1,11 +1,11 @@
 use gofuncgraph_common::{
-    ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, ProcessRecord, ReasonKind,
-    ReasonRecord, RecordHeader, RecordKind, ReturnRecord, SampleRecord, WALKED_FRAMES, WalkedFrame,
-    record_flags,
+    AlreadyOpenRecord, ChainedEntryRecord, CloseCause, CloseRecord, EntryRecord, OPEN_FRAMES,
+    ProcessRecord, ReasonKind, ReasonRecord, RecordHeader, RecordKind, ReturnRecord, SampleRecord,
+    WALKED_FRAMES, WalkedFrame, record_flags,
 };
 
 /// A record of the ring, with its kind's fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A call begins.
     Entry(EntryRecord),
@@ -25,6 +25,8 @@ pub enum Record {
     Close(CloseRecord, CloseCause),
     /// Why frames or a process will end.
     Reason(ReasonRecord, ReasonKind),
+    /// Calls were open when tracing began.
+    AlreadyOpen(Box<AlreadyOpenRecord>),
     /// A process is gone.
     ProcessExit(ProcessRecord),
     /// A process runs another program image.
@@ -123,12 +125,32 @@ impl Fields<'_> {
             frames: [WalkedFrame::default(); WALKED_FRAMES],
         };
         for frame in &mut record.frames {
-            *frame = WalkedFrame {
-                return_address: self.u64()?,
-                depth_bytes: self.u64()?,
-            };
+            *frame = self.walked_frame()?;
         }
         Some(record)
+    }
+
+    fn already_open_record(&mut self, header: RecordHeader) -> Option<AlreadyOpenRecord> {
+        let mut record = AlreadyOpenRecord {
+            header,
+            instruction_pointer: self.u64()?,
+            root_depth_bytes: self.u64()?,
+            site: self.u32()?,
+            tree: self.u16()?,
+            padding: self.u16()?,
+            frames: [WalkedFrame::default(); OPEN_FRAMES],
+        };
+        for frame in &mut record.frames {
+            *frame = self.walked_frame()?;
+        }
+        Some(record)
+    }
+
+    fn walked_frame(&mut self) -> Option<WalkedFrame> {
+        Some(WalkedFrame {
+            return_address: self.u64()?,
+            depth_bytes: self.u64()?,
+        })
     }
 
     fn process_record(&mut self, header: RecordHeader) -> Option<ProcessRecord> {
@@ -208,6 +230,9 @@ impl Record {
             RecordKind::Reason => {
                 let record = fields.reason_record(header)?;
                 Self::Reason(record, ReasonKind::from_u32(record.reason)?)
+            }
+            RecordKind::AlreadyOpen => {
+                Self::AlreadyOpen(Box::new(fields.already_open_record(header)?))
             }
             RecordKind::ProcessExit => Self::ProcessExit(fields.process_record(header)?),
             RecordKind::ProcessExec => Self::ProcessExec(fields.process_record(header)?),

@@ -2,11 +2,12 @@ use std::ops::ControlFlow;
 
 use gofuncgraph_common::{EntryRecord, record_flags};
 
-use crate::binary::VirtualAddress;
+use crate::binary::{GoBinary, VirtualAddress};
 use crate::kernel::{GoroutineLoss, HitCounts, KernelError, PerKind, PromotedHits, Tracer};
-use crate::plan::{ProbePlan, SiteKind};
+use crate::plan::{FunctionId, ProbePlan, SiteKind};
 use crate::promotion::{CallCounts, RecentCalls};
 
+use super::already_open::OpenCalls;
 use super::process_endings::{ExitStatus, ProcessEndings};
 use super::translate::{
     Known, KnownSite, exit_status, only_returns, process_ending, sampled_call, to_event,
@@ -70,14 +71,14 @@ impl<'a> LiveEvents<'a> {
     /// hold the caller.
     pub const DRAIN_LIMIT: usize = 1 << 17;
 
-    /// The events of `tracer`, to which the sites of `plan` are attached. `panic_places` are those
-    /// of the same executable.
-    pub fn new(tracer: Tracer, plan: &ProbePlan, panic_places: PanicPlaces<'a>) -> Self {
+    /// The events of `tracer`, to which the sites of `plan` are attached, which is one of `binary`.
+    pub fn new(tracer: Tracer, plan: &ProbePlan, binary: &'a GoBinary<'a>) -> Self {
         let sites = plan
             .sites
             .iter()
             .map(|site| KnownSite {
                 is_stepped: !site.cost.is_emulated(),
+                is_return: matches!(site.kind, SiteKind::Return(_)),
                 address: site.address,
                 function: match site.kind {
                     SiteKind::Entry(function) | SiteKind::Return(function) => Some(function),
@@ -88,7 +89,8 @@ impl<'a> LiveEvents<'a> {
         Self {
             tracer,
             known: Known {
-                panic_places,
+                panic_places: PanicPlaces::new(binary),
+                open_calls: OpenCalls::new(binary, plan),
                 sites,
                 only_returns: only_returns(plan),
                 observers: Vec::new(),
@@ -107,6 +109,12 @@ impl<'a> LiveEvents<'a> {
     /// The kernel side.
     pub fn tracer(&mut self) -> &mut Tracer {
         &mut self.tracer
+    }
+
+    /// Of calls of `function` that began before tracing, the RET may have no probe from now on. To be
+    /// called before probes are taken away.
+    pub fn note_promoted(&mut self, function: FunctionId) {
+        self.known.open_calls.note_promoted(function);
     }
 
     /// What the next observers are for: the first added is number 0.
@@ -311,6 +319,19 @@ impl<'a> LiveEvents<'a> {
                         return ControlFlow::Continue(());
                     }
                     Record::Reason(record, kind)
+                }
+                Ok(Record::AlreadyOpen(record)) => {
+                    let site = known.site(record.site);
+                    match site.and_then(|site| known.open_calls.events(&record, site)) {
+                        Some(events) => {
+                            for event in events {
+                                *last_time = event.time();
+                                sink(event);
+                            }
+                        }
+                        None => *malformed_records += 1,
+                    }
+                    return ControlFlow::Continue(());
                 }
                 Ok(record) => record,
                 Err(error) => {

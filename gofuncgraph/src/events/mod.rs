@@ -1,6 +1,7 @@
 //! What happens in traced processes, as a stream of domain events, and the names of what they
 //! refer to. The live ring, tests and recordings are sources of it.
 
+mod already_open;
 mod decode;
 mod event;
 mod live;

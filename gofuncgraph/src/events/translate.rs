@@ -8,6 +8,7 @@ use gofuncgraph_common::{
 use crate::binary::{RuntimeAddress, VirtualAddress};
 use crate::plan::{FunctionId, ProbePlan, SiteId, SiteKind};
 
+use super::already_open::OpenCalls;
 use super::process_endings::ExitStatus;
 use super::{
     CloseCause, CodeAddress, EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime,
@@ -21,11 +22,14 @@ pub(super) struct KnownSite {
     pub(super) function: Option<FunctionId>,
     /// Of an entry: its instruction is single-stepped.
     pub(super) is_stepped: bool,
+    /// It is a RET.
+    pub(super) is_return: bool,
 }
 
 /// What numbers in records stand for.
 pub(super) struct Known<'a> {
     pub(super) panic_places: PanicPlaces<'a>,
+    pub(super) open_calls: OpenCalls<'a>,
     pub(super) sites: Vec<KnownSite>,
     /// By function, the RET of those that have one.
     pub(super) only_returns: Vec<Option<SiteId>>,
@@ -122,8 +126,10 @@ fn entry_event(entry: &EntryRecord, chained_end: Option<u64>, known: &Known<'_>)
 pub(super) fn to_event(record: &Record, known: &Known<'_>) -> Option<Event> {
     let site = |id: u32| known.site(id);
     Some(match record {
-        // It belongs to no goroutine's events.
+        // They belong to no goroutine's events.
         Record::Sample(_) | Record::IdleSample(_) | Record::Missed(_) => return None,
+        // One event cannot say it.
+        Record::AlreadyOpen(_) => return None,
         Record::Reason(record, kind) => reason_event(record, *kind, known)?,
         Record::Return(end) if end.flags & record_flags::VERIFY != 0 => goroutine_event(
             &end.header,

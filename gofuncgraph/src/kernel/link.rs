@@ -13,6 +13,7 @@ use crate::promotion::ObserverSite;
 use super::KernelError;
 use super::link_target::{
     Attached, Link, LinkScope, Probes, RetProbes, Target, attach_error, close, link_process,
+    placed_cookie,
 };
 use super::program::UprobePrograms;
 
@@ -121,7 +122,7 @@ impl Links {
                 | SiteKind::GoroutineExit
                 | SiteKind::Reason(_) => &mut uncertain_entries,
             };
-            probes.push(site.file_offset, u64::from(id.0));
+            probes.push(site.file_offset, placed_cookie(id.0, site.address));
         }
         let target = Target::new(file, &self.scope)?;
         let entry = programs.entry.as_fd();

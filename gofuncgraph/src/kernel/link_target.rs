@@ -67,7 +67,7 @@ pub(super) struct RetProbes {
 }
 
 impl RetProbes {
-    /// The upper half of a cookie tells the program that emulates where its probe is.
+    /// A probe at `place`; the program that emulates needs to know where that is.
     pub(super) fn push(
         &mut self,
         programs: &UprobePrograms,
@@ -75,15 +75,21 @@ impl RetProbes {
         cookie: u32,
     ) {
         let (address, file_offset, cost) = place;
-        let cookie = u64::from(cookie);
         let is_plain = programs.emulating.is_none() || cost != InstructionCost::SingleSteppedRet;
-        match u32::try_from(address.0) {
-            Ok(address) if !is_plain => self
-                .emulated
-                .push(file_offset, cookie | u64::from(address) << 32),
-            _ => self.plain.push(file_offset, cookie),
-        }
+        let probes = if is_plain || u32::try_from(address.0).is_err() {
+            &mut self.plain
+        } else {
+            &mut self.emulated
+        };
+        probes.push(file_offset, placed_cookie(cookie, address));
     }
+}
+
+/// A cookie that tells the program where its probe is, too: in the upper half, or 0 if there is no
+/// room.
+pub(super) fn placed_cookie(cookie: u32, address: VirtualAddress) -> u64 {
+    let address = u32::try_from(address.0).unwrap_or(0);
+    u64::from(cookie) | u64::from(address) << 32
 }
 
 /// Probes of one program. Dropping it takes them away.

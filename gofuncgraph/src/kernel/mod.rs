@@ -4,6 +4,7 @@
 //! a group of links, [`Tracer::enable`] lets the programs send records, [`Tracer::drain`] hands
 //! them over. Dropping a [`Tracer`] takes every probe away; so does the end of this process.
 
+mod already_open;
 mod bisection;
 mod btf;
 mod calibration;
@@ -26,6 +27,7 @@ mod scope;
 mod system_call;
 mod tracer;
 
+pub use already_open::MAX_TARGET_CALLS;
 pub use capability::{StillNeeded, give_up_capabilities};
 pub use cost::{HitCosts, HitCounts, PerKind, PromotedHits};
 pub use counters::KernelCounters;

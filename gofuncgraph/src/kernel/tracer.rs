@@ -16,6 +16,7 @@ use crate::binary::RuntimeOffsets;
 use crate::cli::RetChoice;
 use crate::plan::{InstructionCost, ProbePlan, ReasonSite, SiteId, SiteKind};
 
+use super::already_open::{AlreadyOpen, MAX_TARGET_CALLS};
 use super::calibration::Calibration;
 use super::error::with_causes;
 use super::link::{AttachReport, Links};
@@ -102,6 +103,7 @@ pub struct Tracer {
     pub(super) observed_returns: HashMap<MapData, u64, ReturnPlace>,
     pub(super) processes: HashMap<MapData, u32, ProcessState>,
     pub(super) traced: HashMap<MapData, u32, TracedProcess>,
+    pub(super) already_open: AlreadyOpen,
     pub(super) scope: ProcessScope,
     pub(super) counters: PerCpuArray<MapData, u64>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -153,6 +155,7 @@ impl Tracer {
             .override_global(aya_log::LEVEL, &log_level, true)
             .map_max_entries(map_names::EVENTS, settings.buffer_bytes)
             .map_max_entries(map_names::SITES, site_count)
+            .map_max_entries(map_names::TARGET_CALLS, MAX_TARGET_CALLS)
             .load(object)
             .map_err(|error| setup_error("the eBPF maps", &error))?;
         // The second copy of the programs needs the map descriptors, so before any map is taken.
@@ -178,6 +181,10 @@ impl Tracer {
             observed_returns: take_map(&mut ebpf, map_names::OBSERVED_RETURNS)?,
             processes: take_map(&mut ebpf, map_names::PROCESSES)?,
             traced: take_map(&mut ebpf, map_names::TRACED)?,
+            already_open: AlreadyOpen {
+                search: take_map(&mut ebpf, map_names::ALREADY_OPEN_SEARCH)?,
+                target_calls: take_map(&mut ebpf, map_names::TARGET_CALLS)?,
+            },
             scope: settings.scope,
             counters: take_map(&mut ebpf, map_names::COUNTERS)?,
             logger,

@@ -18,6 +18,7 @@ mod pattern;
 mod placement;
 mod selection;
 mod skip;
+mod target_calls;
 mod watch;
 mod wrapper;
 
@@ -30,6 +31,7 @@ pub use pattern::Pattern;
 pub use placement::Placement;
 pub use selection::Selection;
 pub use skip::{SkipReason, SkippedFunction, count_reasons};
+pub use target_calls::{TargetCall, target_calls};
 pub use watch::signal_panic_site;
 
 use crate::binary::{FileOffset, VirtualAddress};
@@ -144,6 +146,17 @@ impl ProbePlan {
     pub fn is_stepped_entry(&self, id: SiteId) -> bool {
         let site = self.sites.get(id.0 as usize);
         site.is_some_and(|it| matches!(it.kind, SiteKind::Entry(_)) && !it.cost.is_emulated())
+    }
+
+    /// Whether a site is the entry of a function that can start a tree.
+    pub fn is_target_entry(&self, id: SiteId) -> bool {
+        match self.sites.get(id.0 as usize).map(|site| site.kind) {
+            Some(SiteKind::Entry(function)) => {
+                let function = self.functions.get(function.0 as usize);
+                function.is_some_and(|function| function.is_target)
+            }
+            _ => false,
+        }
     }
 
     /// Functions whose entries are single-stepped, in order.

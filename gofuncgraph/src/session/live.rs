@@ -10,13 +10,13 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::binary::GoBinary;
 use crate::cli::{PromotionChoice, Settings};
-use crate::events::{LiveEvents, PanicPlaces};
+use crate::events::LiveEvents;
 use crate::kernel::{
-    AttachReport, HitCosts, LoadSettings, Preparation, ProcessScope, StillNeeded, Tracer,
-    give_up_capabilities,
+    AttachReport, HitCosts, LoadSettings, MAX_TARGET_CALLS, Preparation, ProcessScope, StillNeeded,
+    Tracer, give_up_capabilities,
 };
 use crate::output::{BinarySymbols, LiveScreen, WallClock};
-use crate::plan::ProbePlan;
+use crate::plan::{ProbePlan, target_calls};
 use crate::promotion::SAMPLE_ONE_OF;
 use crate::recording::{RecordedCost, RecordingWriter};
 use crate::trace::{ExitChecker, NetCosts};
@@ -106,6 +106,10 @@ pub(super) fn trace(
     notice(format_args!("found {} uprobes", plan.sites.len()));
     let mut chosen = choose_processes(subject, command, &mut tracer)?;
     let attached = attach(settings, subject, plan, &mut tracer)?;
+    // Who asks for so many trees asks for whole ones.
+    if !subject.is_launched() && settings.count.is_none() {
+        search_already_open(binary, plan, &attached, &mut tracer)?;
+    }
     // What is opened is open, and links of loaded programs need none.
     if let Err(error) = give_up_capabilities(StillNeeded::ProcessFiles) {
         notice(format_args!(
@@ -149,7 +153,7 @@ pub(super) fn trace(
 
     let traced = thread::scope(|scope| {
         let mut pipeline = Pipeline {
-            events: LiveEvents::new(tracer, plan, PanicPlaces::new(binary)),
+            events: LiveEvents::new(tracer, plan, binary),
             backlog: Backlog::default(),
             view,
             recording,
@@ -344,6 +348,26 @@ fn attach(
         verbose(settings, || refused_sites(plan, &report.refused));
     }
     Ok(report)
+}
+
+/// Calls that are open by now are found where their goroutines do something, unless calls of targets
+/// may begin that are not seen.
+fn search_already_open(
+    binary: &GoBinary<'_>,
+    plan: &ProbePlan,
+    attached: &AttachReport,
+    tracer: &mut Tracer,
+) -> Result<(), SessionError> {
+    if attached
+        .refused
+        .iter()
+        .any(|&site| plan.is_target_entry(site))
+    {
+        return Ok(());
+    }
+    let limit = MAX_TARGET_CALLS as usize;
+    let calls = target_calls(binary, plan, limit).unwrap_or_default();
+    Ok(tracer.search_already_open(&calls)?)
 }
 
 fn refused_sites(plan: &ProbePlan, refused: &[crate::plan::SiteId]) -> String {

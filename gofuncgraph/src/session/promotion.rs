@@ -243,6 +243,9 @@ impl<'a> Promotion<'a> {
         is_promoted: bool,
         events: &mut LiveEvents,
     ) -> Result<(), SessionError> {
+        if is_promoted {
+            events.note_promoted(function);
+        }
         for site in self.sites.get(&function).into_iter().flatten() {
             events
                 .tracer()

@@ -280,11 +280,15 @@ fn no_call_began(awaited: &Awaited, seen: &Seen) -> String {
         count if count > TO_NAME => format!("{} or another target", named.join(", ")),
         _ => named.join(" or "),
     };
-    let mut text = format!("no call of {what} began (those that had begun before are not seen");
+    let mut text = format!("no call of {what} began");
     // Writing to a String does not fail.
     let _ = match seen.returns_without_tree {
-        0 => write!(text, ")"),
-        returned => write!(text, "; {} returned)", grouped(returned)),
+        0 => write!(text, ", and none that had begun before went on"),
+        returned => write!(
+            text,
+            "; {} that had begun before returned",
+            grouped(returned)
+        ),
     };
     if awaited.has_others {
         let _ = match seen.calls_outside.saturating_sub(seen.returns_without_tree) {
@@ -345,8 +349,8 @@ mod tests {
         let nothing = said(&target(), Seen::default(), Running::Yes).unwrap();
         assert_eq!(
             nothing,
-            "nothing was seen in 5 s: no call of '*handleBar' began (those that had begun before are \
-             not seen); nor was a call of a -u function counted"
+            "nothing was seen in 5 s: no call of '*handleBar' began, and none that had begun before went \
+             on; nor was a call of a -u function counted"
         );
         assert_eq!(
             said(&target(), Seen::default(), Running::Chosen).unwrap(),
@@ -366,7 +370,10 @@ mod tests {
             ),
             "{outside}"
         );
-        assert!(outside.contains("are not seen; 2 returned)"), "{outside}");
+        assert!(
+            outside.contains("; 2 that had begun before returned;"),
+            "{outside}"
+        );
         let mut awaited = target();
         awaited.has_others = false;
         let alone = said(&awaited, seen, Running::Yes).unwrap();

@@ -46,6 +46,8 @@ pub struct Call {
     pub pid: Option<u32>,
     /// The call's position, or `None` if the entry was lost.
     pub call_site: Option<Position>,
+    /// `// already open`
+    pub is_already_open: bool,
     /// How it ended.
     pub end: End,
     /// What is said of that behind `//`; empty if it returned.
@@ -89,6 +91,8 @@ pub enum End {
 pub struct Counts {
     /// Entries that were seen.
     pub entries: u64,
+    /// Calls that were open when tracing began.
+    pub already_open: u64,
     /// Calls that are known by their end only.
     pub entries_lost: u64,
     /// [`End::Returned`].
@@ -114,7 +118,7 @@ struct Line<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Body<'a> {
-    Entry(&'a str, Option<Position>),
+    Entry(&'a str, Option<Position>, bool),
     End(String, End, &'a str),
     Note(&'a str),
 }
@@ -189,7 +193,7 @@ impl Trace {
     ) -> Result<(), String> {
         let depth = line.level;
         match line.body {
-            Body::Entry(name, call_site) => {
+            Body::Entry(name, call_site, is_already_open) => {
                 if depth != indented_levels(open) {
                     return Err(format!("level {depth} inside {} calls", open.0.len()));
                 }
@@ -204,6 +208,7 @@ impl Trace {
                     children: Vec::new(),
                     pid: line.pid,
                     call_site,
+                    is_already_open,
                     end: End::StillOpen,
                     remark: String::new(),
                     duration: None,
@@ -228,6 +233,9 @@ impl Trace {
                     return Err(format!("the call is on level {}", open.0.len()));
                 }
                 let inexact = matches!(end, End::Approximate) || call.call_site.is_none();
+                if line.duration.is_some() && call.is_already_open {
+                    return Err("nobody knows how long it took".to_owned());
+                }
                 if let Some(duration) = line.duration
                     && !inexact
                     && day == line.day
@@ -265,6 +273,7 @@ impl Trace {
         for call in &self.calls {
             let counts = counts.entry(call.name.as_str()).or_default();
             match call.call_site {
+                Some(_) if call.is_already_open => counts.already_open += 1,
                 Some(_) => counts.entries += 1,
                 None => counts.entries_lost += 1,
             }
@@ -282,6 +291,7 @@ impl Trace {
         let mut total = Counts::default();
         for counts in self.counts().values() {
             total.entries += counts.entries;
+            total.already_open += counts.already_open;
             total.entries_lost += counts.entries_lost;
             total.returned += counts.returned;
             total.unwound += counts.unwound;
@@ -408,10 +418,14 @@ impl<'a> Body<'a> {
             return Err("an entry without a name");
         }
         if call == "// entry lost" {
-            return Ok(Self::Entry(name, None));
+            return Ok(Self::Entry(name, None, false));
         }
+        let (call, is_already_open) = match call.strip_suffix(" // already open") {
+            Some(call) => (call, true),
+            None => (call, false),
+        };
         let call_site = Position::parse(call).ok_or("an entry without caller+offset file:line")?;
-        Ok(Self::Entry(name, Some(call_site)))
+        Ok(Self::Entry(name, Some(call_site), is_already_open))
     }
 }
 

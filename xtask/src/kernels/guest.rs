@@ -13,7 +13,13 @@ use crate::process::Run;
 use crate::workspace;
 
 /// The tests of the package `gofuncgraph` that run in the guest.
-pub const TESTS: [&str; 4] = ["live_oracle", "live_ret", "live_promotion", "live_probes"];
+pub const TESTS: [&str; 5] = [
+    "live_oracle",
+    "live_ret",
+    "live_already_open",
+    "live_promotion",
+    "live_probes",
+];
 
 /// Commands that `init.sh` and the tests use, all of them the shell's.
 const COMMANDS: [&str; 14] = [

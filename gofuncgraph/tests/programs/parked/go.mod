@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/parked
+
+go 1.17
