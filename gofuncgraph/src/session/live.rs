@@ -365,8 +365,10 @@ fn search_already_open(
     {
         return Ok(());
     }
-    let limit = MAX_TARGET_CALLS as usize;
-    let calls = target_calls(binary, plan, limit).unwrap_or_default();
+    // A target begins a tree of its own, so only what other functions do is looked for on stacks.
+    let has_others = plan.functions.iter().any(|function| !function.is_target);
+    let limit = if has_others { MAX_TARGET_CALLS } else { 0 };
+    let calls = target_calls(binary, plan, limit as usize).unwrap_or_default();
     Ok(tracer.search_already_open(&calls)?)
 }
 
