@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use support::go_build::Flavor;
 use support::memory::changed_code_bytes;
-use support::private_binary::PrivateBinary;
+use support::private_binary::{PrivateBinary, releases};
 use support::program::Program;
 use support::tracer::{Outcome, Tracer, command, configured, run};
 
@@ -400,4 +401,60 @@ fn a_process_that_executes_its_program_again() {
         let least = if thread == "leader" { 5 } else { 2 };
         assert!((least..=5).contains(&calls), "{thread}: {calls}");
     }
+}
+
+/// Loads libraries, and calls what the first exports.
+const HOST: &str = "
+import ctypes, os, sys
+libraries = [ctypes.CDLL(path) for path in sys.argv[1:]]
+print('ready', os.getpid(), flush=True)
+for line in sys.stdin:
+    print(libraries[0].Work(int(line)), flush=True)
+";
+
+fn host(libraries: &[&PrivateBinary]) -> Program {
+    let paths = libraries.iter().map(|library| library.path().to_str());
+    let paths = paths.map(|path| path.expect("a temporary path is text"));
+    let arguments: Vec<&str> = ["-c", HOST].into_iter().chain(paths).collect();
+    Program::start(Path::new("python3"), &arguments)
+}
+
+fn library() -> PrivateBinary {
+    let [oldest, _] = releases(Flavor::Shared);
+    PrivateBinary::program_variant("library", oldest)
+}
+
+#[test]
+fn a_library_of_a_program_in_another_language_is_found() {
+    let library = library();
+    let mut chosen = host(&[&library]);
+    let mut other = host(&[&library]);
+    // Where the process has loaded it from there is another file by now.
+    fs::remove_file(library.path()).expect("it is ours");
+    fs::write(library.path(), "another").expect("it can be written");
+    let pid = pid_of(&chosen);
+    let tracer = start(&["-p", &pid, "main.step"]);
+    assert_eq!(other.ask("5"), "5");
+    assert_eq!(chosen.ask("3"), "3");
+    let outcome = tracer.stop();
+    outcome.assert_code(0);
+    let path = library.path().display();
+    outcome.assert_says(&[&format!(
+        "which is not built by Go; of what it has loaded {path} is"
+    )]);
+    assert_eq!(outcome.trees().shapes(), ["main.step"; 3]);
+    outcome.summary().assert_nothing_lost();
+
+    let listed = run(&["list", "-p", &pid, "main.step"]);
+    listed.assert_code(0);
+    assert!(listed.stdout.contains("main.step"), "{}", listed.stdout);
+}
+
+#[test]
+fn of_several_libraries_one_has_to_be_named() {
+    let libraries = [library(), library()];
+    let program = host(&[&libraries[0], &libraries[1]]);
+    let outcome = run(&["-p", &pid_of(&program), "main.step"]);
+    let paths = libraries.each_ref().map(|it| it.path().to_str().unwrap());
+    assert_refused(&outcome, 2, &["several libraries", paths[0], paths[1]]);
 }

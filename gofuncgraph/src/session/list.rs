@@ -9,6 +9,7 @@ use crate::plan::{ListOrder, Listing, Pattern};
 
 use super::SessionError;
 use super::advice::with_advice;
+use super::go_file::GoFile;
 use super::notice::notice;
 use super::target_file::TargetFile;
 
@@ -23,7 +24,10 @@ pub(super) fn list(settings: &ListSettings) -> Result<(), SessionError> {
             let advised = |error| with_advice(error, path, &settings.patterns);
             (TargetFile::open(path).map_err(advised)?, path.clone())
         }
-        Program::Process(pid) => TargetFile::of_process(*pid)?,
+        Program::Process(pid) => {
+            let GoFile { file, path, .. } = GoFile::of_process(*pid)?;
+            (file, path)
+        }
     };
     let binary_error = |source: BinaryError| SessionError::Binary {
         path: path.clone(),

@@ -23,6 +23,7 @@ mod cost;
 mod ending;
 mod error;
 mod event_loop;
+mod go_file;
 mod launch;
 mod list;
 mod live;

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::go_file::GoFile;
 use super::process_error::ProcessError;
 use super::processes::{self, sees_all};
-use super::target_file::TargetFile;
+use super::target_file::{FileIdentity, TargetFile};
 use super::{SessionError, process_file};
 
 /// Candidates for a name that are told.
@@ -28,6 +29,8 @@ pub(super) struct NamedProcess {
     pub(super) pid: u32,
     /// Readable once the process has ended.
     pub(super) handle: OwnedFd,
+    /// What it executes, if that is not the file that is traced, which is a library then.
+    pub(super) host: Option<(FileIdentity, PathBuf)>,
 }
 
 impl NamedProcess {
@@ -40,7 +43,11 @@ impl NamedProcess {
             .ok_or(rustix::io::Errno::SRCH)
             .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
         match handle {
-            Ok(handle) => Ok(Self { pid, handle }),
+            Ok(handle) => Ok(Self {
+                pid,
+                handle,
+                host: None,
+            }),
             Err(error) => Err(process_file::explain(pid, error.into())),
         }
     }
@@ -52,6 +59,7 @@ impl NamedProcess {
             Ok(handle) => Ok(Self {
                 pid: self.pid,
                 handle,
+                host: self.host.clone(),
             }),
             Err(source) => Err(SessionError::Setup {
                 what: "waiting for processes",
@@ -70,7 +78,7 @@ impl NamedProcess {
     }
 }
 
-/// The processes, the file that all of them run, and its path for messages.
+/// The processes, the file that all of them run or have loaded, and its path for messages.
 pub(super) fn open_all(
     ids: &[u32],
 ) -> Result<(Vec<NamedProcess>, TargetFile, PathBuf), SessionError> {
@@ -78,13 +86,14 @@ pub(super) fn open_all(
     let mut processes: Vec<NamedProcess> = Vec::new();
     let mut common: Option<(TargetFile, PathBuf)> = None;
     for &id in ids {
-        let process = NamedProcess::open(id)?;
+        let mut process = NamedProcess::open(id)?;
         // Threads of one process may have been named.
         if processes.iter().any(|known| known.pid == process.pid) {
             continue;
         }
         check_namespace(process.pid)?;
-        let (file, path) = TargetFile::of_process(process.pid)?;
+        let GoFile { file, path, host } = GoFile::of_process(process.pid)?;
+        process.host = host;
         match (&common, processes.first()) {
             (Some((known, known_path)), Some(first)) if known.identity() != file.identity() => {
                 return Err(ProcessError::DifferentFiles {

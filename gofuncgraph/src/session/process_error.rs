@@ -41,6 +41,20 @@ pub enum ProcessError {
         /// What that runs.
         second_path: PathBuf,
     },
+    /// A process that Go has not built has loaded more than one library that it has.
+    #[error(
+        "process {pid} runs {}, which is not built by Go, and has loaded several libraries that are: \
+         name one of them as BINARY, without -p, and all processes that load it are traced: {}",
+        path.display(), listed(libraries)
+    )]
+    SeveralLibraries {
+        /// As given.
+        pid: u32,
+        /// What it runs.
+        path: PathBuf,
+        /// What of that is built by Go.
+        libraries: Vec<PathBuf>,
+    },
     /// /proc is of another pid namespace than this process.
     #[error(
         "/proc belongs to another pid namespace than this process, so numbers of processes mean \
@@ -92,6 +106,11 @@ pub enum ProcessError {
     },
 }
 
+fn listed(paths: &[PathBuf]) -> String {
+    let paths = paths.iter().map(|path| path.display().to_string());
+    paths.collect::<Vec<_>>().join(", ")
+}
+
 impl ProcessError {
     /// The status for it.
     pub fn exit_code(&self) -> ExitCode {
@@ -99,6 +118,7 @@ impl ProcessError {
             Self::NoneNamed { .. }
             | Self::SeveralNamed { .. }
             | Self::DifferentFiles { .. }
+            | Self::SeveralLibraries { .. }
             | Self::NoSuchCommand { .. } => ExitCode::Usage,
             Self::ForeignProc | Self::OtherNamespace { .. } | Self::Script { .. } => {
                 ExitCode::Unsupported

@@ -104,7 +104,9 @@ impl ProcessWatch {
             } else if let Some(now) = tracer.scoped_process(watched.process.pid)
                 && now != watched.known
             {
-                watched.look_at_image(now, self.file, &self.path, tracer)?;
+                let host = watched.process.host.clone();
+                let (file, path) = host.unwrap_or_else(|| (self.file, self.path.clone()));
+                watched.look_at_image(now, file, &path, tracer)?;
             }
         }
         let some_run = self.processes.iter().any(|watched| !watched.is_forgotten);

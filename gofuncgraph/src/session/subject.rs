@@ -8,6 +8,7 @@ use crate::kernel::ProcessScope;
 use super::SessionError;
 use super::launch::Launch;
 use super::named_process::{self, NamedProcess};
+use super::notice::notice;
 use super::process_file::without_mark;
 use super::target_file::TargetFile;
 
@@ -38,6 +39,16 @@ impl Subject {
     pub(super) fn find(settings: &ProcessSettings) -> Result<Self, SessionError> {
         let named = |ids: &[u32]| {
             let (processes, file, path) = named_process::open_all(ids)?;
+            for process in &processes {
+                if let Some((_, host)) = &process.host {
+                    notice(format_args!(
+                        "process {} runs {}, which is not built by Go; of what it has loaded {} is",
+                        process.pid,
+                        host.display(),
+                        path.display()
+                    ));
+                }
+            }
             Ok::<_, SessionError>((Processes::Named(processes), file, without_mark(path)))
         };
         let (processes, file, path) = match &settings.program {

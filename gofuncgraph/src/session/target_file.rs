@@ -64,7 +64,8 @@ impl TargetFile {
         }
     }
 
-    fn map(file: File) -> io::Result<Self> {
+    /// What is open already.
+    pub(super) fn map(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let bytes = (metadata.len() != 0)
             .then(|| {

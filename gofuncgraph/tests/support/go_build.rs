@@ -23,6 +23,8 @@ pub enum Flavor {
     Trimmed,
     /// With cgo: files that import "C" are built as well, and the C linker links.
     Cgo,
+    /// `-buildmode=c-shared`: a library for programs in other languages.
+    Shared,
 }
 
 /// A release and a flavor, for instance `go1.24.9` and [`Flavor::Pie`].
@@ -74,6 +76,9 @@ pub fn build(source_dir: &Path, variant: Variant) -> PathBuf {
         }
         Flavor::Cgo => {
             command.env("CGO_ENABLED", "1");
+        }
+        Flavor::Shared => {
+            command.env("CGO_ENABLED", "1").arg("-buildmode=c-shared");
         }
         Flavor::Pie => {
             command.arg("-buildmode=pie");

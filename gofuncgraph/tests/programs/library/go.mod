@@ -1,0 +1,3 @@
+module example.com/gofuncgraph/library
+
+go 1.21
