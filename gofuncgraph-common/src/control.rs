@@ -23,8 +23,9 @@ pub struct TraceConfig {
     pub thread_features_offset_bytes: u32,
     /// Offset of `exit_code` in the kernel's `task_struct`; 0: not known.
     pub exit_code_offset_bytes: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// Offset of `group_leader` in the kernel's `task_struct`; 0: this and the two at the end are not
+    /// known.
+    pub task_group_leader_offset_bytes: u32,
     /// Not 0: only the processes in the `TRACED` map are told of.
     pub scoped: u32,
     /// Not 0: what they fork is put into that map, too. Then the next two are known.
@@ -37,6 +38,10 @@ pub struct TraceConfig {
     pub pid_namespace_device: u64,
     /// Its inode; 0: the initial namespace.
     pub pid_namespace_inode: u64,
+    /// Offset of `start_time` there: CLOCK_MONOTONIC, in nanoseconds.
+    pub task_start_time_offset_bytes: u32,
+    /// Offset of `exit_state` there: 0 of a thread that has not ended.
+    pub task_exit_state_offset_bytes: u32,
 }
 
 /// A process that is traced where not all are; in the `TRACED` map, by its thread group id.
@@ -140,9 +145,14 @@ pub const MAX_CHAIN: u32 = 8;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AlreadyOpenSearch {
-    /// Not 0: at the first event of a goroutine. The programs set it to 0 once a target's call was
-    /// not told of: from then on one on a stack need not have begun before.
+    /// Not 0: where that is possible. The programs set it to 0 once a target's call was not told of:
+    /// from then on one on a stack need not have begun before.
     pub is_wanted: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// Only in processes that are older: CLOCK_MONOTONIC. Others have told of all calls, or have
+    /// their stack of a process that had: a child before it executes its own program.
+    pub since_ns: u64,
 }
 
 /// A call in the code of a target; in the `TARGET_CALLS` map, by the lower half of the virtual
@@ -232,7 +242,10 @@ pub struct ProcessState {
 }
 
 const _: () = {
-    assert!(size_of::<TraceConfig>() == 72);
+    assert!(size_of::<TraceConfig>() == 80);
+    assert!(offset_of!(TraceConfig, task_group_leader_offset_bytes) == 36);
+    assert!(offset_of!(TraceConfig, task_start_time_offset_bytes) == 72);
+    assert!(offset_of!(TraceConfig, task_exit_state_offset_bytes) == 76);
     assert!(offset_of!(TraceConfig, exit_code_offset_bytes) == 32);
     assert!(offset_of!(TraceConfig, scoped) == 40);
     assert!(offset_of!(TraceConfig, follow_forks) == 44);
@@ -257,7 +270,8 @@ const _: () = {
     assert!(offset_of!(SiteState, address) == 8);
     assert!(size_of::<ReturnPlace>() == 8);
     assert!(offset_of!(ReturnPlace, caller_site) == 4);
-    assert!(size_of::<AlreadyOpenSearch>() == 4);
+    assert!(size_of::<AlreadyOpenSearch>() == 16);
+    assert!(offset_of!(AlreadyOpenSearch, since_ns) == 8);
     assert!(size_of::<TargetCall>() == 8);
     assert!(offset_of!(TargetCall, frame_bytes) == 4);
     assert!(size_of::<GoroutineKey>() == 16);

@@ -287,8 +287,8 @@ pub struct ReasonRecord {
 /// Return addresses that an [`AlreadyOpenRecord`] has at most.
 pub const OPEN_FRAMES: usize = 64;
 
-/// At its first event a goroutine was found to be in a call of a target that began before tracing:
-/// the root of a tree that starts with this. Counts no number of its own: `sequence` is that of the
+/// A goroutine was found to be in a call of a target that began before tracing: the root of a tree that
+/// starts with this. Counts no number of its own: `sequence` is that of the
 /// goroutine's next record. If it cannot be written, it counts as a lost one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,9 @@
 //! function.
 
 use aya_ebpf::bindings::pt_regs;
-use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_user};
+use aya_ebpf::helpers::{
+    bpf_get_current_task, bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_probe_read_user,
+};
 use gofuncgraph_common::{
     AlreadyOpenRecord, Control, Counter, GoroutineKey, LOOKED_AT_COUNT, OPEN_FRAMES, RecordHeader,
     RecordKind, TargetCall, WalkedFrame,
@@ -11,12 +13,15 @@ use gofuncgraph_common::{
 
 use crate::chain::{End, find_end};
 use crate::goroutine::{is_running_goroutine, read, read_word};
-use crate::maps::{self, ALREADY_OPEN_SEARCH, LOOKED_AT, TARGET_CALLS};
+use crate::maps::{self, ALREADY_OPEN_SEARCH, CONFIG, LOOKED_AT, TARGET_CALLS};
 use crate::ring;
 use crate::tree::Gate;
 
 /// Process ids have 22 bits (Linux: include/linux/threads.h, PID_MAX_LIMIT).
 const GOID_BITS: u32 = 42;
+
+/// 2^64 divided by the golden ratio: what is multiplied by it spreads evenly.
+const INDEX_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A hit of a probe at an entry or a RET: SP is at a return address, and RBP is the caller's.
 pub struct Hit {
@@ -59,7 +64,7 @@ pub fn find(control: *mut Control, regs: &pt_regs, hit: &Hit) -> Option<Gate> {
     if search.is_wanted == 0 || hit.address == 0 {
         return None;
     }
-    if !hit.is_targets_return && is_looked_at(hit.key) {
+    if !hit.is_targets_return && is_looked_at(hit.key) || !is_process_older_than(search.since_ns) {
         return None;
     }
     let [low, high] = read::<[u64; 2]>(hit.g)?;
@@ -103,12 +108,42 @@ pub fn find(control: *mut Control, regs: &pt_regs, hit: &Hit) -> Option<Gate> {
     Some(gate)
 }
 
+/// Whether the current process is older, and not one that has been told of as ended because its first
+/// thread has.
+#[inline(always)]
+fn is_process_older_than(time_ns: u64) -> bool {
+    let config = CONFIG.load();
+    let (leader, start_time, exit_state) = (
+        config.task_group_leader_offset_bytes,
+        config.task_start_time_offset_bytes,
+        config.task_exit_state_offset_bytes,
+    );
+    if leader == 0 {
+        return false;
+    }
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let member = |task: u64, offset: u32| task.wrapping_add(u64::from(offset));
+    // SAFETY: the helper checks the address.
+    let Ok(task) = (unsafe { bpf_probe_read_kernel(member(task, leader) as *const u64) }) else {
+        return false;
+    };
+    // SAFETY: as above.
+    let started_ns = unsafe { bpf_probe_read_kernel(member(task, start_time) as *const u64) };
+    // SAFETY: as above.
+    let ended = unsafe { bpf_probe_read_kernel(member(task, exit_state) as *const u32) };
+    started_ns.is_ok_and(|started_ns| started_ns < time_ns) && ended == Ok(0)
+}
+
 /// Says whether the goroutine's stack was searched before, and remembers that it was. Others can take
 /// its place; then it is searched once more.
 #[inline(always)]
 fn is_looked_at(key: GoroutineKey) -> bool {
     let name = name_of(key);
-    let Some(place) = LOOKED_AT.get_ptr_mut(name as u32 & (LOOKED_AT_COUNT - 1)) else {
+    // Processes of one program have the same goroutine ids: the upper bits of the product depend on
+    // all of the name.
+    let index = name.wrapping_mul(INDEX_FACTOR) >> (u64::BITS - LOOKED_AT_COUNT.ilog2());
+    let Some(place) = LOOKED_AT.get_ptr_mut(index as u32) else {
         return true;
     };
     // SAFETY: an array element is valid while the program runs, and any value is a name: where two

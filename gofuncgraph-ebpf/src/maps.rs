@@ -65,13 +65,15 @@ pub static CONFIG: Global<TraceConfig> = Global::new(TraceConfig {
     position_independent: 0,
     thread_features_offset_bytes: 0,
     exit_code_offset_bytes: 0,
-    padding: 0,
+    task_group_leader_offset_bytes: 0,
     scoped: 0,
     follow_forks: 0,
     task_pid_offset_bytes: 0,
     task_tgid_offset_bytes: 0,
     pid_namespace_device: 0,
     pid_namespace_inode: 0,
+    task_start_time_offset_bytes: 0,
+    task_exit_state_offset_bytes: 0,
 });
 
 /// The control word while tracing is enabled.

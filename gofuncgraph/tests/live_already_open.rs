@@ -205,6 +205,23 @@ fn trees_are_counted_from_their_beginning() {
     assert_eq!(outcome.summary().other("began before tracing"), 1);
 }
 
+/// A child has the stack of its parent until it executes its own program, and calls functions that have
+/// probes. The parent's call was told of.
+#[test]
+fn the_call_that_forks_is_not_open_in_the_child() {
+    let binary = PrivateBinary::program("forkexec");
+    let mut program = Program::start(binary.path(), &[]);
+    let options = ["-u", "syscall.*"];
+    let tracer = Tracer::start(binary.path(), &options, &["main.spawn"]);
+    program.ask("spawn 3");
+    let outcome = tracer.stop();
+    outcome.assert_code(0);
+    let summary = outcome.summary();
+    assert_eq!(summary.other("already open"), 0, "{summary:?}");
+    let trace = Trace::parse(&outcome.stdout, Layout::Trees, 6, None);
+    assert_eq!(trace.calls_of("main.spawn").count(), 3);
+}
+
 #[test]
 fn nothing_is_open_where_calls_begin_later() {
     let binary = PrivateBinary::program("parked");

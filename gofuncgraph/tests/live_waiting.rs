@@ -44,8 +44,8 @@ fn nobody_calls_the_target() {
         program.tell("call", "called");
     }
     let words = format!(
-        "{NOTHING}no call of 'main.outer' began, and none that had begun before went on; about 200 calls \
-         of -u functions were outside of the targets"
+        "{NOTHING}no call of 'main.outer' began, and none that had begun before was seen to go on; \
+         about 200 calls of -u functions were outside of the targets"
     );
     waited_for(&mut tracer, &words);
     program.tell("leave", "left");
@@ -63,7 +63,7 @@ fn a_tree_is_open_or_short() {
     program.tell("enter", "entered");
     waited_for(
         &mut tracer,
-        "nothing is shown yet: a tree began, and is printed when its root returns",
+        "nothing is shown yet: a tree is open, and is printed when its root returns",
     );
     tracer.stop().assert_code(0);
 

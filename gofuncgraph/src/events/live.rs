@@ -326,6 +326,20 @@ impl<'a> LiveEvents<'a> {
                         Some(events) => {
                             for event in events {
                                 *last_time = event.time();
+                                if let Event::Goroutine {
+                                    kind:
+                                        GoroutineEvent::AlreadyOpen {
+                                            function,
+                                            return_address,
+                                            load_bias,
+                                            ..
+                                        },
+                                    ..
+                                } = event
+                                {
+                                    let address = return_address.to_virtual(load_bias);
+                                    recent_calls.add(function, address, call_counts);
+                                }
                                 sink(event);
                             }
                         }

@@ -17,7 +17,6 @@ mod error;
 mod link;
 mod link_target;
 mod object;
-mod process_exit;
 mod process_filter;
 mod program;
 mod promotion;
@@ -25,6 +24,7 @@ mod refusal;
 mod ret_emulation;
 mod scope;
 mod system_call;
+mod task_struct;
 mod tracer;
 
 pub use already_open::MAX_TARGET_CALLS;

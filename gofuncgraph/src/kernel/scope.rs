@@ -125,6 +125,7 @@ impl Tracer {
     /// # Errors
     /// The kernel's.
     pub fn renew_process(&mut self, pid: u32) -> Result<(), KernelError> {
+        self.give_up_search()?;
         self.links.renew(pid)
     }
 

@@ -23,7 +23,8 @@ use super::link::{AttachReport, Links};
 use super::program::{self, UprobePrograms};
 use super::refusal::refused;
 use super::scope::{self, ProcessScope};
-use super::{KernelError, capability, object, process_exit, ret_emulation};
+use super::task_struct::TaskOffsets;
+use super::{KernelError, capability, object, ret_emulation};
 
 /// What is fixed when the programs are loaded.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +55,7 @@ pub struct LoadSettings<'a> {
 /// done on a thread while the plan is made.
 pub struct Preparation {
     loader: JoinHandle<EbpfLoader<'static>>,
-    exit_code_offset_bytes: JoinHandle<Option<u32>>,
+    task_offsets: JoinHandle<TaskOffsets>,
 }
 
 impl Preparation {
@@ -65,14 +66,14 @@ impl Preparation {
                 aya::features();
                 EbpfLoader::new()
             }),
-            exit_code_offset_bytes: thread::spawn(process_exit::exit_code_offset),
+            task_offsets: thread::spawn(TaskOffsets::read),
         }
     }
 
     /// A thread that failed is no loss: the work is then done here.
-    fn finish(self) -> (EbpfLoader<'static>, Option<u32>) {
+    fn finish(self) -> (EbpfLoader<'static>, TaskOffsets) {
         let loader = self.loader.join().unwrap_or_else(|_| EbpfLoader::new());
-        (loader, self.exit_code_offset_bytes.join().ok().flatten())
+        (loader, self.task_offsets.join().unwrap_or_default())
     }
 }
 
@@ -128,7 +129,7 @@ impl Tracer {
         capability::check()?;
         let object = settings.object.unwrap_or(object::EMBEDDED);
         let emulation = ret_emulation::choose(settings.ret)?;
-        let (mut loader, exit_code_offset_bytes) = preparation.finish();
+        let (mut loader, task_offsets) = preparation.finish();
         let config = TraceConfig {
             goid_offset_bytes: settings.offsets.goid,
             curg_offset_bytes: settings.offsets.curg,
@@ -139,8 +140,10 @@ impl Tracer {
             thread_features_offset_bytes: emulation
                 .as_ref()
                 .map_or(0, |emulation| emulation.thread_features_offset_bytes),
-            exit_code_offset_bytes: exit_code_offset_bytes.unwrap_or(0),
-            padding: 0,
+            exit_code_offset_bytes: task_offsets.exit_code.unwrap_or(0),
+            task_group_leader_offset_bytes: task_offsets.age.map_or(0, |age| age.group_leader),
+            task_start_time_offset_bytes: task_offsets.age.map_or(0, |age| age.start_time),
+            task_exit_state_offset_bytes: task_offsets.age.map_or(0, |age| age.exit_state),
             ..scope::config(settings.scope)?
         };
         let log_level: u8 = if settings.debug {

@@ -75,6 +75,7 @@ fn is_of_go(file: &TargetFile) -> bool {
 struct MappedCode {
     /// Of the first such mapping, as `/proc/PID/map_files` names it.
     range: String,
+    device: String,
     inode: u64,
     path: PathBuf,
 }
@@ -105,7 +106,9 @@ fn mapped_code(maps: &[u8]) -> Vec<MappedCode> {
     let mut found: Vec<MappedCode> = Vec::new();
     for line in maps.split(|&byte| byte == b'\n') {
         if let Some(mapped) = mapped_file(line)
-            && !found.iter().any(|known| known.path == mapped.path)
+            && !found
+                .iter()
+                .any(|known| (&known.device, known.inode) == (&mapped.device, mapped.inode))
         {
             found.push(mapped);
         }
@@ -128,7 +131,8 @@ fn mapped_file(line: &[u8]) -> Option<MappedCode> {
     };
     Some(MappedCode {
         range: format!("{}-{}", without_zeros(low)?, without_zeros(high)?),
-        inode: fields.nth(2)?.parse().ok()?,
+        device: fields.nth(1)?.to_owned(),
+        inode: fields.next()?.parse().ok()?,
         path: without_mark(PathBuf::from(OsStr::from_bytes(path))),
     })
 }
@@ -148,6 +152,7 @@ mod tests {
 nonsense /x\n";
         let mapped = |range: &str, inode, path| MappedCode {
             range: range.to_owned(),
+            device: "08:02".to_owned(),
             inode,
             path: PathBuf::from(path),
         };

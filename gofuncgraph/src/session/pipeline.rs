@@ -155,12 +155,13 @@ impl Pipeline<'_> {
         let counters = self.events.tracer().counters()?;
         let trace = self.view.statistics();
         Ok(Seen {
-            calls_inside: calls(&hits.inside),
+            hits_inside: hits.inside.to_array().iter().sum(),
             calls_outside: calls(&hits.outside),
             returns_without_tree: counters.returns_without_tree,
             off_goroutine_stack: counters.off_goroutine_stack,
             trees: trace.trees,
             trees_too_short: trace.trees_too_short,
+            already_open: trace.calls_already_open,
             calls: trace.calls,
             calls_left_out: self.view.calls_left_out(),
             only_records: self.view.destinations().is_empty(),

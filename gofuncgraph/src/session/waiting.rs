@@ -55,8 +55,8 @@ struct Program {
 /// What has been seen until now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Calls in trees.
-    pub(super) calls_inside: u64,
+    /// Hits of probes in trees.
+    pub(super) hits_inside: u64,
     /// Calls of probed functions outside of trees, estimated.
     pub(super) calls_outside: u64,
     /// Of targets, those that had begun before and returned; among `calls_outside`.
@@ -67,6 +67,8 @@ pub(super) struct Seen {
     pub(super) trees: u64,
     /// Trees that are not shown because they were short.
     pub(super) trees_too_short: u64,
+    /// Calls that are shown and had begun before.
+    pub(super) already_open: u64,
     /// Calls in trees that would be shown but for filters.
     pub(super) calls: u64,
     /// Of these, those that filters left out.
@@ -221,7 +223,7 @@ fn text(
     path: &Path,
 ) -> Option<String> {
     let seconds = PATIENCE.as_secs();
-    if seen.calls_inside == 0 {
+    if seen.hits_inside == 0 {
         let nothing = format!("nothing was seen in {seconds} s: ");
         // A process that may not be looked at is known by its hits.
         let running = match seen.calls_outside {
@@ -240,7 +242,7 @@ fn text(
     if seen.only_records || awaited.top {
         return None;
     }
-    if seen.calls != 0 && seen.calls == seen.calls_left_out {
+    if seen.calls != 0 && seen.already_open == 0 && seen.calls == seen.calls_left_out {
         return Some(format!(
             "nothing is shown yet: filters left out all {} calls (--only, --hide, --goid, \
              --calls-slower-than, --from, --to)",
@@ -262,7 +264,7 @@ fn text(
         ));
     }
     Some(
-        "nothing is shown yet: a tree began, and is printed when its root returns; --stream prints each \
+        "nothing is shown yet: a tree is open, and is printed when its root returns; --stream prints each \
          line as it happens"
             .to_owned(),
     )
@@ -283,7 +285,7 @@ fn no_call_began(awaited: &Awaited, seen: &Seen) -> String {
     let mut text = format!("no call of {what} began");
     // Writing to a String does not fail.
     let _ = match seen.returns_without_tree {
-        0 => write!(text, ", and none that had begun before went on"),
+        0 => write!(text, ", and none that had begun before was seen to go on"),
         returned => write!(
             text,
             "; {} that had begun before returned",
@@ -349,8 +351,8 @@ mod tests {
         let nothing = said(&target(), Seen::default(), Running::Yes).unwrap();
         assert_eq!(
             nothing,
-            "nothing was seen in 5 s: no call of '*handleBar' began, and none that had begun before went \
-             on; nor was a call of a -u function counted"
+            "nothing was seen in 5 s: no call of '*handleBar' began, and none that had begun before \
+             was seen to go on; nor was a call of a -u function counted"
         );
         assert_eq!(
             said(&target(), Seen::default(), Running::Chosen).unwrap(),
@@ -392,7 +394,7 @@ mod tests {
     #[test]
     fn what_is_seen_but_not_shown() {
         let seen = Seen {
-            calls_inside: 10,
+            hits_inside: 10,
             ..Seen::default()
         };
         let open = said(&target(), seen, Running::Yes).unwrap();
@@ -424,7 +426,7 @@ mod tests {
     #[test]
     fn nothing_is_said_of_what_is_seen() {
         let seen = Seen {
-            calls_inside: 10,
+            hits_inside: 10,
             trees: 1,
             calls: 10,
             ..Seen::default()
@@ -442,7 +444,7 @@ mod tests {
         };
         assert_eq!(said(&top, lines, Running::Yes), None);
         let recorded = Seen {
-            calls_inside: 10,
+            hits_inside: 10,
             only_records: true,
             ..Seen::default()
         };

@@ -35,6 +35,8 @@ pub(super) struct Unwound {
     /// `Frame::order` of the calls that panicked.
     panicked: Vec<u64>,
     how: Unwinding,
+    /// A panic is known that it ends.
+    is_panic_known: bool,
     /// How often events of the tree were lost before.
     losses: u64,
 }
@@ -110,6 +112,7 @@ impl Reasons {
         };
         let certain = over.iter().filter(is_certain);
         Unwound {
+            is_panic_known: !over.is_empty(),
             panicked: certain.filter_map(|panic| panic.frame).collect(),
             how,
             losses,
@@ -129,6 +132,10 @@ impl Unwound {
                     origin: None,
                     resumed,
                 }
+            }
+            // It may have panicked before its tree was found.
+            Unwinding::Panic { .. } if frame.is_already_open() && !self.is_panic_known => {
+                Unwinding::Unknown
             }
             how => how,
         }

@@ -48,7 +48,8 @@ impl EndCounts {
 pub struct Statistics {
     /// Trees of which at least one call is shown; a tree that was cut counts once.
     pub trees: u64,
-    /// Of those, how many are finished: their root's entry was seen, and it returned or was unwound.
+    /// Of those, how many are finished: their root returned or was unwound, and was not open when
+    /// tracing began.
     pub trees_finished: u64,
     /// Shown entries.
     pub calls: u64,

@@ -14,14 +14,20 @@ use crate::events::MonotonicTime;
 /// so much time has passed since the part began.
 const OPEN_ROOT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// More are not found on a stack (gofuncgraph-common: `OPEN_FRAMES`); only a recording that was made up
+/// has more.
+const MOST_ALREADY_OPEN: usize = 64;
+
 impl Tree {
     /// Hands over what has ended in a tree whose root may never end, if nothing else is open and it is
     /// time to.
     pub fn hand_over_ended(&mut self, time: MonotonicTime, handover: &mut Handover<'_>) {
-        let is_due = self.frames.iter().all(Frame::is_already_open)
-            && time - self.part_began >= OPEN_ROOT_INTERVAL
+        let is_due = time - self.part_began >= OPEN_ROOT_INTERVAL
+            && self.buffered_calls() > 0
+            && self.frames.len() <= MOST_ALREADY_OPEN
+            && self.frames.iter().all(Frame::is_already_open)
             && (self.part_shown || self.has_lasted(time, handover));
-        if is_due && self.buffered_calls() > 0 {
+        if is_due {
             self.cut(time, handover);
         }
     }
