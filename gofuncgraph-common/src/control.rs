@@ -166,7 +166,7 @@ pub struct TargetCall {
     pub frame_bytes: u32,
 }
 
-/// Elements of the `LOOKED_AT` map: a goroutine's is that of its id, modulo this power of two.
+/// Elements of the `LOOKED_AT` map: a power of two.
 pub const LOOKED_AT_COUNT: u32 = 1 << 16;
 
 /// Names a goroutine of a process.

@@ -258,6 +258,7 @@ impl MadeUp {
             load_bias: LoadBias(0),
             starts_tree,
             end_probe: gofuncgraph::events::EndProbe::Return,
+            is_already_open: false,
         };
         self.push(goroutine, kind)
     }

@@ -410,6 +410,7 @@ fn a_thread_that_outlives_its_process_shows_nothing() {
             load_bias: LoadBias(0),
             starts_tree: false,
             end_probe: EndProbe::Return,
+            is_already_open: false,
         },
     };
     let end = Event::ProcessEnded {

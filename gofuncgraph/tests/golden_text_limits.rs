@@ -342,6 +342,7 @@ fn impossible_sequences_are_counted() {
         load_bias: gofuncgraph::binary::LoadBias(0),
         starts_tree,
         end_probe: gofuncgraph::events::EndProbe::Return,
+        is_already_open: false,
     };
     let events = [
         at(0, 0, ret),

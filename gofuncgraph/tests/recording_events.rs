@@ -238,6 +238,7 @@ fn more_images_and_calls_than_are_kept_at_once() {
                 load_bias: bias(number),
                 starts_tree: false,
                 end_probe: EndProbe::Return,
+                is_already_open: false,
             },
         })
         .collect();
@@ -294,6 +295,7 @@ fn goroutine_event() -> impl Strategy<Value = GoroutineEvent> {
                     load_bias: LoadBias(bias << 40),
                     starts_tree,
                     end_probe,
+                    is_already_open: false,
                 }
             },
         );
@@ -307,13 +309,14 @@ fn goroutine_event() -> impl Strategy<Value = GoroutineEvent> {
     )
         .prop_map(
             |(function, depth, return_address, bias, starts_tree, end_probe)| {
-                GoroutineEvent::AlreadyOpen {
+                GoroutineEvent::Entry {
                     function,
                     depth,
                     return_address: RuntimeAddress(return_address),
                     load_bias: LoadBias(bias << 40),
                     starts_tree,
                     end_probe,
+                    is_already_open: true,
                 }
             },
         );
@@ -457,12 +460,6 @@ fn symbols_are_those_of_the_writer() {
         };
         match *kind {
             GoroutineEvent::Entry {
-                function,
-                return_address,
-                load_bias,
-                ..
-            }
-            | GoroutineEvent::AlreadyOpen {
                 function,
                 return_address,
                 load_bias,

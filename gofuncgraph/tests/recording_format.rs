@@ -185,14 +185,7 @@ fn describe(
             load_bias,
             starts_tree,
             end_probe,
-        }
-        | GoroutineEvent::AlreadyOpen {
-            function,
-            depth,
-            return_address,
-            load_bias,
-            starts_tree,
-            end_probe,
+            is_already_open,
         } => {
             let site = symbols.call_site(return_address.to_virtual(load_bias));
             let place = match site {
@@ -212,7 +205,6 @@ fn describe(
                 }
                 EndProbe::None => " unobserved".to_owned(),
             };
-            let is_already_open = matches!(kind, GoroutineEvent::AlreadyOpen { .. });
             let already_open = if is_already_open { " open" } else { "" };
             let place = format!("{:#x} {place}{already_open}{end_probe}", return_address.0);
             let function = name(symbols, function);

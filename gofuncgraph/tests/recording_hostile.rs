@@ -94,6 +94,7 @@ fn entry(goroutine: Goroutine, call: u64) -> Event {
             load_bias: LoadBias(0),
             starts_tree: call == 0,
             end_probe: EndProbe::Return,
+            is_already_open: false,
         },
     }
 }

@@ -4,15 +4,13 @@ use std::collections::HashSet;
 
 use gofuncgraph_common::{AlreadyOpenRecord, WalkedFrame};
 
+use super::panic_places::callers_depth;
 use super::translate::KnownSite;
 use super::{
     EndProbe, Event, FrameDepth, Goroutine, GoroutineEvent, MonotonicTime, SequencePosition,
 };
 use crate::binary::{GoBinary, LoadBias, RuntimeAddress, VirtualAddress};
 use crate::plan::{FunctionId, ProbePlan};
-
-/// Of a return address.
-const WORD_BYTES: u64 = 8;
 
 /// Names the functions of one executable whose calls are open.
 pub(super) struct OpenCalls<'a> {
@@ -73,7 +71,7 @@ impl<'a> OpenCalls<'a> {
                 time: MonotonicTime {
                     time_ns: record.header.time_ns,
                 },
-                kind: GoroutineEvent::AlreadyOpen {
+                kind: GoroutineEvent::Entry {
                     function,
                     depth: FrameDepth {
                         bytes: frame.depth_bytes,
@@ -86,6 +84,7 @@ impl<'a> OpenCalls<'a> {
                     } else {
                         EndProbe::Return
                     },
+                    is_already_open: true,
                 },
             };
         Some(calls.map(event).collect())
@@ -100,9 +99,7 @@ impl<'a> OpenCalls<'a> {
     ) -> Option<FunctionId> {
         let return_address = RuntimeAddress(callee.return_address).to_virtual(bias);
         let call = VirtualAddress(return_address.0.checked_sub(1)?);
-        // The callee's return address stands just below SP.
-        let frame_bytes = u64::from(self.binary.frame_bytes(call)?) + WORD_BYTES;
-        if callee.depth_bytes.checked_sub(frame.depth_bytes)? != frame_bytes {
+        if callers_depth(callee, self.binary.frame_bytes(call)?) != frame.depth_bytes {
             return None;
         }
         let start = self.binary.find_function(call)?.start;

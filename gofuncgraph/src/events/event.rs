@@ -137,22 +137,9 @@ pub enum GoroutineEvent {
         starts_tree: bool,
         /// How its end will be seen.
         end_probe: EndProbe,
-    },
-    /// A call of a target's was open when tracing began, or one inside of it was. It has no number of
-    /// its own: its position is that of the goroutine's next event. The outermost comes first.
-    AlreadyOpen {
-        /// The called function.
-        function: FunctionId,
-        /// Of the call.
-        depth: FrameDepth,
-        /// Where the call returns to.
-        return_address: RuntimeAddress,
-        /// Of the process.
-        load_bias: LoadBias,
-        /// The kernel side started a tree with it.
-        starts_tree: bool,
-        /// How its end will be seen.
-        end_probe: EndProbe,
+        /// It was open when tracing began: it is a target's, or inside of one. It has no number of
+        /// its own: its position is that of the goroutine's next event. The outermost comes first.
+        is_already_open: bool,
     },
     /// A call ends at a RET. Frames deeper than it are over.
     Return {
@@ -197,7 +184,13 @@ pub enum GoroutineEvent {
 impl GoroutineEvent {
     /// Whether it counts a number of its goroutine's; if not, it has that of the next event.
     pub fn has_number(&self) -> bool {
-        !matches!(self, Self::AlreadyOpen { .. })
+        !matches!(
+            self,
+            Self::Entry {
+                is_already_open: true,
+                ..
+            }
+        )
     }
 }
 

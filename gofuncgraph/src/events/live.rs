@@ -326,20 +326,7 @@ impl<'a> LiveEvents<'a> {
                         Some(events) => {
                             for event in events {
                                 *last_time = event.time();
-                                if let Event::Goroutine {
-                                    kind:
-                                        GoroutineEvent::AlreadyOpen {
-                                            function,
-                                            return_address,
-                                            load_bias,
-                                            ..
-                                        },
-                                    ..
-                                } = event
-                                {
-                                    let address = return_address.to_virtual(load_bias);
-                                    recent_calls.add(function, address, call_counts);
-                                }
+                                learn_call(&event, recent_calls, call_counts);
                                 sink(event);
                             }
                         }
@@ -361,19 +348,7 @@ impl<'a> LiveEvents<'a> {
                 *malformed_records += 1;
                 return ControlFlow::Continue(());
             };
-            if let Event::Goroutine {
-                kind:
-                    GoroutineEvent::Entry {
-                        function,
-                        return_address,
-                        load_bias,
-                        ..
-                    },
-                ..
-            } = event
-            {
-                recent_calls.add(function, return_address.to_virtual(load_bias), call_counts);
-            }
+            learn_call(&event, recent_calls, call_counts);
             *last_time = event.time();
             if matches!(event, Event::ProcessEnded { .. }) {
                 process_end = Some((event, exit_status(&record)));
@@ -383,6 +358,23 @@ impl<'a> LiveEvents<'a> {
             ControlFlow::Continue(())
         })?;
         Ok((drained, process_end))
+    }
+}
+
+/// Where calls return to is what promotion goes by.
+fn learn_call(event: &Event, recent_calls: &mut RecentCalls, call_counts: &mut CallCounts) {
+    if let Event::Goroutine {
+        kind:
+            GoroutineEvent::Entry {
+                function,
+                return_address,
+                load_bias,
+                ..
+            },
+        ..
+    } = *event
+    {
+        recent_calls.add(function, return_address.to_virtual(load_bias), call_counts);
     }
 }
 

@@ -49,12 +49,8 @@ impl<'a> PanicPlaces<'a> {
             let address = to_virtual(frame.return_address).checked_add(behind)?;
             let before = VirtualAddress(address.0.checked_sub(1)?);
             let function = self.binary.find_function(before)?;
-            // The callee's return address stands just below SP.
-            let frame_bytes = self.binary.frame_bytes(before).map(u64::from);
-            let depth_bytes = frame_bytes.map(|bytes| {
-                let stack_pointer = frame.depth_bytes.wrapping_sub(WORD_BYTES);
-                stack_pointer.wrapping_sub(bytes)
-            });
+            let frame_bytes = self.binary.frame_bytes(before);
+            let depth_bytes = frame_bytes.map(|bytes| callers_depth(*frame, bytes));
             let caller = frames
                 .get(index + 1)
                 .filter(|caller| Some(caller.depth_bytes) == depth_bytes);
@@ -89,6 +85,14 @@ impl<'a> PanicPlaces<'a> {
             .find_function(VirtualAddress(address.0.checked_sub(1)?))?;
         (!is_of_runtime(function.name)).then(|| CodeAddress::new(address))?
     }
+}
+
+/// Where the return address of the function stands that `callee` returns to, if it has so many bytes of
+/// frame there.
+pub(super) fn callers_depth(callee: WalkedFrame, frame_bytes: u32) -> u64 {
+    // The callee's return address stands just below SP.
+    let stack_pointer = callee.depth_bytes.wrapping_sub(WORD_BYTES);
+    stack_pointer.wrapping_sub(frame_bytes.into())
 }
 
 /// Whether a function is one of the runtime's own, which panic for those that call them.

@@ -118,6 +118,7 @@ fn entry_event(entry: &EntryRecord, chained_end: Option<u64>, known: &Known<'_>)
             load_bias,
             starts_tree: entry.flags & record_flags::STARTS_TREE != 0,
             end_probe,
+            is_already_open: false,
         },
     ))
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use foldhash::HashMap;
 
 use super::hidden::HiddenCalls;
+use super::rules::Rules;
 use super::{FilterSettings, FunctionChoice};
 use crate::events::{Goroutine, MonotonicTime};
 use crate::plan::FunctionId;
@@ -11,21 +12,12 @@ use crate::trace::{Beginning, CallEnd, LineBody, Note, PartEnd, TraceLine, Trace
 /// Goroutines whose hidden roots wait to be told of. When there are more, all are told of.
 const MAX_WAITING_GOROUTINES: usize = 1 << 16;
 
-/// Choices that are remembered. More than a program has functions; only made-up events name more.
-const MAX_REMEMBERED_CHOICES: usize = 1 << 20;
-
 /// Leaves out calls by function, depth, duration and moment.
 pub(super) struct CallFilter<'a> {
     rules: Rules<'a>,
     goroutines: HashMap<Goroutine, Stack>,
     /// Hidden calls that no shown call was around, until the goroutine's next line.
     hidden_roots: HashMap<Goroutine, HiddenCalls>,
-}
-
-struct Rules<'a> {
-    settings: FilterSettings,
-    chosen: Option<FunctionChoice<'a>>,
-    choices: HashMap<FunctionId, bool>,
 }
 
 /// What is decided about an open call.
@@ -71,53 +63,10 @@ struct Stack {
     any_in_tree: bool,
 }
 
-impl Rules<'_> {
-    fn is_chosen(&mut self, function: FunctionId) -> bool {
-        let Some(chosen) = &mut self.chosen else {
-            return true;
-        };
-        if let Some(&choice) = self.choices.get(&function) {
-            return choice;
-        }
-        let choice = chosen(function);
-        if self.choices.len() >= MAX_REMEMBERED_CHOICES {
-            self.choices.clear();
-        }
-        self.choices.insert(function, choice);
-        choice
-    }
-
-    fn is_wanted(&mut self, function: FunctionId, level: usize) -> bool {
-        let max_depth = self
-            .settings
-            .max_depth
-            .map_or(u32::MAX, |depth| depth.get());
-        u32::try_from(level).is_ok_and(|level| level < max_depth) && self.is_chosen(function)
-    }
-
-    fn has_begun(&self, time: MonotonicTime) -> bool {
-        self.settings.from.is_none_or(|from| time >= from)
-    }
-
-    fn is_over(&self, time: MonotonicTime) -> bool {
-        self.settings.to.is_some_and(|to| time >= to)
-    }
-
-    /// At `time`, a call that is open since `begin` is known to be shown.
-    fn shows(&self, begin: MonotonicTime, time: MonotonicTime) -> bool {
-        let is_long = |least| time - begin >= least;
-        self.has_begun(time) && self.settings.calls_slower_than.is_none_or(is_long)
-    }
-}
-
 impl<'a> CallFilter<'a> {
     pub fn new(settings: FilterSettings, chosen: Option<FunctionChoice<'a>>) -> Self {
         Self {
-            rules: Rules {
-                settings,
-                chosen,
-                choices: HashMap::default(),
-            },
+            rules: Rules::new(settings, chosen),
             goroutines: HashMap::default(),
             hidden_roots: HashMap::default(),
         }
@@ -125,8 +74,7 @@ impl<'a> CallFilter<'a> {
 
     /// Sets the moments between which calls are shown, before the first line.
     pub fn set_window(&mut self, from: Option<MonotonicTime>, to: Option<MonotonicTime>) {
-        self.rules.settings.from = from;
-        self.rules.settings.to = to;
+        self.rules.set_window(from, to);
     }
 
     /// Takes the next line and hands on what is known to be shown.
@@ -145,7 +93,7 @@ impl<'a> CallFilter<'a> {
         stack.last_time = time;
         let shown = &mut Shown {
             goroutine,
-            shorter_than: self.rules.settings.calls_slower_than,
+            shorter_than: self.rules.shorter_than(),
             hidden_roots: &mut self.hidden_roots,
             next,
         };
@@ -189,7 +137,7 @@ impl<'a> CallFilter<'a> {
     pub fn part_end(&mut self, goroutine: Goroutine, end: PartEnd, next: &mut dyn TraceSink) {
         let shown = &mut Shown {
             goroutine,
-            shorter_than: self.rules.settings.calls_slower_than,
+            shorter_than: self.rules.shorter_than(),
             hidden_roots: &mut self.hidden_roots,
             next,
         };
@@ -219,7 +167,7 @@ impl<'a> CallFilter<'a> {
         let mut waiting: Vec<_> = self.hidden_roots.drain().collect();
         waiting.sort_unstable_by_key(|(goroutine, _)| *goroutine);
         for (goroutine, mut hidden) in waiting {
-            if let Some((time, note)) = hidden.take(self.rules.settings.calls_slower_than) {
+            if let Some((time, note)) = hidden.take(self.rules.shorter_than()) {
                 next.line(&TraceLine {
                     goroutine,
                     time,
@@ -357,7 +305,7 @@ impl Stack {
             return;
         };
         if innermost.visibility == Visibility::Undecided && rules.has_begun(time) {
-            let least = rules.settings.calls_slower_than;
+            let least = rules.shorter_than();
             let is_short = duration
                 .zip(least)
                 .is_some_and(|(duration, least)| duration < least);

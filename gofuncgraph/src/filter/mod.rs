@@ -4,12 +4,14 @@
 //! lines. Whatever is left out, what is shown nests and balances as before, and levels count
 //! shown calls only. Nothing here knows names: a closure says which functions are wanted.
 //!
-//! - `calls`: leaves out calls by function, depth, duration and moment.
+//! - `rules`: which calls are shown, by function, depth, duration and moment.
+//! - `calls`: leaves the others out.
 //! - `hidden`: what is known of calls that were left out.
 //! - `slowest`: keeps the slowest trees until the end.
 
 mod calls;
 mod hidden;
+mod rules;
 mod slowest;
 
 use std::num::NonZero;

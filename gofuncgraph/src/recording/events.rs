@@ -165,19 +165,12 @@ impl BlockContext {
                 end_probe,
                 return_address,
                 load_bias,
-            }
-            | GoroutineEvent::AlreadyOpen {
-                function,
-                depth,
-                starts_tree,
-                end_probe,
-                return_address,
-                load_bias,
+                is_already_open,
             } => {
                 tag |= if starts_tree { MARK } else { 0 };
                 let entry = EntryKind {
                     end_probe,
-                    is_already_open: matches!(kind, GoroutineEvent::AlreadyOpen { .. }),
+                    is_already_open,
                 };
                 tag |= if entry == EntryKind::default() {
                     kinds::ENTRY
@@ -384,26 +377,14 @@ impl BlockContext {
                     function,
                     return_address: return_address.to_virtual(load_bias),
                 });
-                let depth = FrameDepth { bytes };
-                let end_probe = entry.end_probe;
-                if entry.is_already_open {
-                    GoroutineEvent::AlreadyOpen {
-                        function,
-                        depth,
-                        return_address,
-                        load_bias,
-                        starts_tree: is_marked,
-                        end_probe,
-                    }
-                } else {
-                    GoroutineEvent::Entry {
-                        function,
-                        depth,
-                        return_address,
-                        load_bias,
-                        starts_tree: is_marked,
-                        end_probe,
-                    }
+                GoroutineEvent::Entry {
+                    function,
+                    depth: FrameDepth { bytes },
+                    return_address,
+                    load_bias,
+                    starts_tree: is_marked,
+                    end_probe: entry.end_probe,
+                    is_already_open: entry.is_already_open,
                 }
             }
             kinds::OBSERVED => {

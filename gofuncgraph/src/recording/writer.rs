@@ -108,13 +108,6 @@ impl<'a> RecordingWriter<'a> {
                     load_bias,
                     end_probe,
                     ..
-                }
-                | GoroutineEvent::AlreadyOpen {
-                    function,
-                    return_address,
-                    load_bias,
-                    end_probe,
-                    ..
                 } => {
                     if let EndProbe::Observer {
                         only_return: Some(site),

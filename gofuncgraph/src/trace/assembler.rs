@@ -172,9 +172,6 @@ impl Assembler {
             GoroutineEvent::Entry {
                 starts_tree: true,
                 ..
-            } | GoroutineEvent::AlreadyOpen {
-                starts_tree: true,
-                ..
             }
         );
         if self.exited_pids.contains(&goroutine.pid) {
@@ -241,14 +238,7 @@ impl Assembler {
                 return_address,
                 load_bias,
                 end_probe,
-                ..
-            }
-            | GoroutineEvent::AlreadyOpen {
-                function,
-                depth,
-                return_address,
-                load_bias,
-                end_probe,
+                is_already_open,
                 ..
             } => {
                 let entry = Entry {
@@ -256,7 +246,7 @@ impl Assembler {
                     depth,
                     call: return_address.to_virtual(load_bias),
                     end_probe,
-                    is_already_open: matches!(kind, GoroutineEvent::AlreadyOpen { .. }),
+                    is_already_open,
                 };
                 tree.entry(time, entry, handover);
                 None
@@ -289,10 +279,7 @@ impl Assembler {
                 ends_tree.then_some(CallEnd::ExitLost)
             }
         };
-        let begins = matches!(
-            kind,
-            GoroutineEvent::Entry { .. } | GoroutineEvent::AlreadyOpen { .. }
-        );
+        let begins = matches!(kind, GoroutineEvent::Entry { .. });
         if tree_ends.is_none() && !begins {
             tree.hand_over_ended(time, handover);
         }

@@ -90,11 +90,8 @@ impl Stack {
     ) -> bool {
         // A root can begin where another was whose end nothing told of.
         let is_next = |next: SequencePosition| {
-            let is_other_tree = matches!(
-                kind,
-                GoroutineEvent::Entry { starts_tree, .. }
-                | GoroutineEvent::AlreadyOpen { starts_tree, .. } if *starts_tree
-            );
+            let is_other_tree =
+                matches!(kind, GoroutineEvent::Entry { starts_tree, .. } if *starts_tree);
             next.sequence == position.sequence && (next.tree == position.tree || is_other_tree)
         };
         if self.next.is_some_and(|next| !is_next(next)) {
@@ -108,14 +105,6 @@ impl Stack {
         });
         match *kind {
             GoroutineEvent::Entry {
-                depth,
-                return_address,
-                load_bias,
-                end_probe,
-                starts_tree,
-                ..
-            }
-            | GoroutineEvent::AlreadyOpen {
                 depth,
                 return_address,
                 load_bias,

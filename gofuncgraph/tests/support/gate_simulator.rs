@@ -169,6 +169,7 @@ impl GateSimulator {
             load_bias: LOAD_BIAS,
             starts_tree,
             end_probe: self.end_probe(goroutine, self.stack_height(goroutine) - 1),
+            is_already_open: false,
         };
         if self.record(goroutine, kind) {
             self.counts.entries_written += 1;
@@ -238,7 +239,7 @@ impl GateSimulator {
                 goroutine,
                 position,
                 time,
-                kind: GoroutineEvent::AlreadyOpen {
+                kind: GoroutineEvent::Entry {
                     function: call.function,
                     depth: call.depth,
                     return_address: RuntimeAddress(return_address.wrapping_add(LOAD_BIAS.0)),
@@ -249,6 +250,7 @@ impl GateSimulator {
                     } else {
                         EndProbe::Return
                     },
+                    is_already_open: true,
                 },
             });
         }
